@@ -1,0 +1,104 @@
+"""Files that are either whole or absent, and digests of what they hold."""
+
+import errno
+import glob
+import hashlib
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from host.errors import LabError
+
+
+class DiskFullError(LabError):
+    """No space is left where a stage writes."""
+
+
+@contextmanager
+def replacing(target: Path) -> Iterator[Path]:
+    """Give a temporary path beside ``target``; rename it over ``target`` when the block succeeds.
+
+    The temporary path may become a file or a directory. It carries the process id, so two runs
+    do not write into each other's file; what is left after an error is removed, and what a killed
+    run left behind is removed by the next one.
+
+    Raises:
+        DiskFullError: the file system of ``target`` is full.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.partial")
+    _remove_leftovers(target)
+    try:
+        with no_space_named(target):
+            yield temporary
+        if target.is_dir() and not target.is_symlink():
+            remove(target)
+        temporary.replace(target)
+    finally:
+        remove(temporary)
+
+
+def _remove_leftovers(target: Path) -> None:
+    own = os.getpid()
+    for leftover in target.parent.glob(f".{glob.escape(target.name)}.*.partial"):
+        process = leftover.name.split(".")[-2]
+        if process == str(own) or (process.isdecimal() and not _alive(int(process))):
+            remove(leftover)
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # alive, and somebody else's
+        return True
+    return True
+
+
+@contextmanager
+def no_space_named(target: Path) -> Iterator[None]:
+    """Turn "no space left" while writing ``target`` into an error that says where and what to do.
+
+    Raises:
+        DiskFullError: the block met ENOSPC or EDQUOT.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise DiskFullError(
+            f"no space left while writing {target}",
+            hint=f"free some space on the file system of {target.parent} and run the same again",
+        ) from error
+
+
+def remove(path: Path) -> None:
+    """Remove a file, a link or a whole directory; nothing happens if it is not there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def write_text(target: Path, text: str) -> None:
+    """Write a UTF-8 text file in one step."""
+    with replacing(target) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def sha256_file(path: Path) -> str:
+    """Return the SHA-256 of a file as 64 hexadecimal digits."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def digest_files(paths: Iterable[Path]) -> str:
+    """Return one SHA-256 over names and contents of the files, independent of their order."""
+    total = hashlib.sha256()
+    for path in sorted(paths):
+        total.update(f"{path.name}\0{sha256_file(path)}\n".encode())
+    return total.hexdigest()

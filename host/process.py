@@ -1,0 +1,119 @@
+"""Run programs: quietly with a log and progress, or for their output."""
+
+import os
+import selectors
+import shlex
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from host.errors import LabError
+from host.files import no_space_named
+from host.progress import Progress
+from host.tools import missing_tool
+
+TAIL_LINES = 25  # of a log, shown when its program fails
+HEARTBEAT = 1.0  # seconds without output after which the progress line is refreshed
+
+
+class ProgramFailed(LabError):
+    """A program that a stage ran did not end with 0."""
+
+
+def output_of(argv: Sequence[str], *, cwd: Path | None = None) -> str:
+    """Return what a short-running program prints on stdout.
+
+    Raises:
+        ProgramFailed: it ended with another code than 0; its stderr is in the message.
+        MissingToolError: there is no such program.
+    """
+    try:
+        done = subprocess.run(argv, cwd=cwd, capture_output=True, text=True, check=False)
+    except FileNotFoundError as error:
+        raise missing_tool(argv[0]) from error
+    if done.returncode != 0:
+        raise ProgramFailed(
+            f"`{shlex.join(argv)}` ended with {done.returncode}: {done.stderr.strip()}"
+        )
+    return done.stdout
+
+
+def run_logged(
+    argv: Sequence[str],
+    *,
+    title: str,
+    log: Path,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+) -> None:
+    """Run a long program; all its output goes to ``log``, the last line of it to the progress line.
+
+    The log starts with the command itself, so that it can be repeated by hand.
+
+    Raises:
+        ProgramFailed: it ended with another code than 0; the message has the end of the log.
+        MissingToolError: there is no such program.
+    """
+    log.parent.mkdir(parents=True, exist_ok=True)
+    environment = {**os.environ, **(env or {})}
+    with no_space_named(log), log.open("wb") as sink, Progress(title) as progress:
+        sink.write(f"+ {_shown_command(argv, cwd, env)}\n".encode())
+        sink.flush()
+        try:
+            child = subprocess.Popen(
+                argv,
+                cwd=cwd,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+            )
+        except FileNotFoundError as error:
+            raise missing_tool(argv[0]) from error
+        code = _follow(child, sink.write, progress)
+    if code != 0:
+        raise ProgramFailed(
+            f"{title}: `{argv[0]}` ended with {code}; the end of {log}:\n{tail(log)}",
+            hint=f"the whole log is {log}",
+        )
+
+
+def tail(log: Path, lines: int = TAIL_LINES) -> str:
+    """Return the last lines of a text file, indented."""
+    text = log.read_text(encoding="utf-8", errors="replace")
+    return "\n".join(f"    {line}" for line in text.splitlines()[-lines:])
+
+
+def _shown_command(argv: Sequence[str], cwd: Path | None, env: Mapping[str, str] | None) -> str:
+    words = [f"{name}={shlex.quote(value)}" for name, value in (env or {}).items()]
+    command = " ".join([*words, shlex.join(argv)])
+    return f"cd {shlex.quote(str(cwd))} && {command}" if cwd else command
+
+
+def _follow(
+    child: "subprocess.Popen[bytes]", write: Callable[[bytes], int], progress: Progress
+) -> int:
+    assert child.stdout is not None
+    last = ""
+    try:
+        with selectors.DefaultSelector() as selector, child.stdout as pipe:
+            selector.register(pipe, selectors.EVENT_READ)
+            while True:
+                if selector.select(HEARTBEAT):
+                    chunk = os.read(pipe.fileno(), 1 << 16)
+                    if not chunk:
+                        break
+                    write(chunk)
+                    last = _last_line(chunk) or last
+                progress.update(last)
+        return child.wait()
+    except BaseException:
+        child.terminate()
+        child.wait()
+        raise
+
+
+def _last_line(chunk: bytes) -> str:
+    lines = chunk.decode(errors="replace").split("\n")
+    whole = [line.strip() for line in lines[:-1] if line.strip()]
+    return whole[-1] if whole else ""

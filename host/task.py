@@ -1,0 +1,76 @@
+"""Between doit and the stages: errors as one message, exit codes kept, imports only when needed."""
+
+import importlib
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from doit.exceptions import BaseFail, TaskFailed
+from doit.reporter import ExecutedOnlyReporter
+from doit.task import Task
+
+from host.errors import Interrupted, LabError
+
+
+class StageFailed(TaskFailed):  # type: ignore[misc]
+    """A task that failed with a message of its own, which has been printed already."""
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message, report=False)
+        self.exit_code = exit_code
+
+
+def stage(module: str, function: str) -> Callable[..., StageFailed | None]:
+    """Return a doit action that calls ``module.function``, importing it at that moment.
+
+    A start with nothing to do then costs no import of the stages. A LabError becomes one message
+    on stderr and its exit code; so do Ctrl-C and errors of the operating system.
+    """
+
+    def action(*args: object) -> StageFailed | None:
+        try:
+            getattr(importlib.import_module(module), function)(*args)
+        except LabError as error:
+            return _failed(error)
+        except KeyboardInterrupt:
+            return _failed(Interrupted("interrupted", hint="the same command carries on"))
+        except OSError as error:
+            return _failed(LabError(str(error)))
+        return None
+
+    action.__name__ = f"{module}.{function}"
+    return action
+
+
+def _failed(error: LabError) -> StageFailed:
+    print(f"error: {error}", file=sys.stderr)
+    return StageFailed(error.message, error.exit_code)
+
+
+class Reporter(ExecutedOnlyReporter):  # type: ignore[misc]
+    """Names the tasks that run; ends doit with the exit code of the stage that failed."""
+
+    desc = "task titles, and the exit code of a failed stage"
+
+    def __init__(self, outstream: object, options: dict[str, Any]) -> None:
+        super().__init__(outstream, options)
+        self._exit_code = 0
+
+    def execute_task(self, task: Task) -> None:
+        """Print a task's title before it runs."""
+        if task.actions and not task.name.startswith("_"):
+            self.write(f"== {task.title()}\n")
+            self.outstream.flush()
+
+    def add_failure(self, task: Task, fail: BaseFail) -> None:
+        """Keep the exit code of the first stage that failed."""
+        if isinstance(fail, StageFailed) and not self._exit_code:
+            self._exit_code = fail.exit_code
+        super().add_failure(task, fail)
+
+    def complete_run(self) -> None:
+        """End the process if a stage has an exit code of its own (doit itself knows only 1)."""
+        super().complete_run()
+        if self._exit_code:
+            self.outstream.flush()
+            sys.exit(self._exit_code)

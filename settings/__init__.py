@@ -1,0 +1,1 @@
+"""What a user chooses on the command line, and where everything lies on disk."""

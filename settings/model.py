@@ -1,0 +1,63 @@
+"""Every setting of the lab: its name, default, meaning, and how its text becomes a value."""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from settings.parse import Root, choice, flag, fragments, kernel, one_word, positive, stem_of
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The values of all settings for one run of doit."""
+
+    kernel: str
+    config: tuple[Path, ...]
+    topology: str
+    scenario: str
+    accel: str
+    cpu: str
+    jobs: int
+    keep: bool
+    gdb: bool
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One ``name=value`` of the command line."""
+
+    name: str
+    default: str
+    help: str
+    parse: Callable[[str, Root], Any]
+
+
+SETTINGS = (
+    Setting(
+        "kernel",
+        "auto",
+        "a kernel of configs/kernels.toml, a path to your own kernel tree, or auto: "
+        "6.3.2 if it is downloaded or can be, else the newest linux-source that apt offers",
+        kernel,
+    ),
+    Setting(
+        "config",
+        "",
+        "your own Kconfig fragments on top of configs/p2pdma.config, separated by commas",
+        fragments,
+    ),
+    Setting("topology", "switch-q35", "a PCI tree of configs/topologies", stem_of("topologies")),
+    Setting("scenario", "copy", "what verify checks, of configs/scenarios", stem_of("scenarios")),
+    Setting(
+        "accel",
+        "auto",
+        "auto, kvm or tcg; auto boots a probe once to see whether KVM can run a guest",
+        choice("auto", "kvm", "tcg"),
+    ),
+    Setting("cpu", "", "QEMU CPU model instead of the topology's, e.g. EPYC", one_word),
+    Setting("jobs", str(os.cpu_count() or 1), "parallel jobs of a kernel build", positive),
+    Setting("keep", "no", "yes: `doit boot` keeps the drive images for the next boot", flag),
+    Setting("gdb", "no", "yes: `doit boot` waits for gdb before the first instruction", flag),
+)

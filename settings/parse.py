@@ -1,0 +1,98 @@
+"""From the text of a setting to its value, or to one error that names the choices."""
+
+import difflib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from host.errors import SettingError
+
+YES = ("1", "yes", "true", "on")
+NO = ("0", "no", "false", "off")
+
+
+@dataclass(frozen=True)
+class Root:
+    """Where names are looked up.
+
+    Attributes:
+        configs: the project's ``configs`` folder.
+        invoked_from: the user's current directory; relative paths start here.
+    """
+
+    configs: Path
+    invoked_from: Path
+
+
+def unknown(what: str, given: str, known: Iterable[str]) -> SettingError:
+    """Return the error for a name that is not among ``known``, with the nearest ones suggested."""
+    names = sorted(known)
+    near = difflib.get_close_matches(given, names, n=1, cutoff=0.5)
+    guess = f" Did you mean {near[0]!r}?" if near else ""
+    return SettingError(
+        f"unknown {what} {given!r}.{guess}", hint=f"there are: {', '.join(names) or 'none'}"
+    )
+
+
+def choice(*values: str) -> Callable[[str, Root], str]:
+    """Return a parser that accepts just these words."""
+
+    def parse(text: str, _root: Root) -> str:
+        if text not in values:
+            raise unknown("value", text, values)
+        return text
+
+    return parse
+
+
+def stem_of(folder: str) -> Callable[[str, Root], str]:
+    """Return a parser for the name of a TOML file in ``configs/<folder>``."""
+
+    def parse(text: str, root: Root) -> str:
+        known = [path.stem for path in (root.configs / folder).glob("*.toml")]
+        if text not in known:
+            raise unknown("value", text, known)
+        return text
+
+    return parse
+
+
+def kernel(text: str, root: Root) -> str:
+    """Return a kernel's name as it is, or a path to a kernel tree made absolute."""
+    if "/" in text or text in (".", ".."):
+        return str((root.invoked_from / Path(text).expanduser()).resolve())
+    if not text:
+        raise SettingError("the value is empty", hint="give auto, a kernel's name or a path")
+    return text
+
+
+def fragments(text: str, root: Root) -> tuple[Path, ...]:
+    """Return the absolute paths of existing Kconfig fragments."""
+    paths = [root.invoked_from / Path(word).expanduser() for word in text.split(",") if word]
+    for path in paths:
+        if not path.is_file():
+            raise SettingError(f"no such file: {path}", hint="give paths of Kconfig fragments")
+    return tuple(path.resolve() for path in paths)
+
+
+def one_word(text: str, _root: Root) -> str:
+    """Return a word that can stand on QEMU's command line."""
+    if text and not all(sign.isalnum() or sign in "-_.,+=" for sign in text):
+        raise SettingError(f"{text!r} is not a name that QEMU can take")
+    return text
+
+
+def positive(text: str, _root: Root) -> int:
+    """Return a whole number of at least 1."""
+    if not (text.isascii() and text.isdigit()) or int(text) < 1:
+        raise SettingError(f"{text!r} is not a whole number of at least 1")
+    return int(text)
+
+
+def flag(text: str, _root: Root) -> bool:
+    """Return the truth of yes/no, 1/0, true/false, on/off."""
+    if text.lower() in YES:
+        return True
+    if text.lower() in NO:
+        return False
+    raise unknown("value", text, (*YES, *NO))

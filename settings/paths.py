@@ -1,0 +1,101 @@
+"""Where every stage keeps what it makes; nothing else in the lab builds such a path."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+PROJECT = Path(__file__).resolve().parent.parent
+CONFIGS = PROJECT / "configs"
+BUILD = PROJECT / "build"
+DOWNLOADS_VARIABLE = "P2PLAB_DOWNLOADS"
+
+
+def cache_dir() -> Path:
+    """Return the per-user cache of the lab, shared between checkouts."""
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "p2plab"
+
+
+def downloads_dir() -> Path:
+    """Return where downloads are kept: ``P2PLAB_DOWNLOADS`` or a folder of the user's cache."""
+    chosen = os.environ.get(DOWNLOADS_VARIABLE)
+    return Path(chosen).expanduser().absolute() if chosen else cache_dir() / "downloads"
+
+
+def invoked_from() -> Path:
+    """Return the directory in which the user typed the command.
+
+    doit itself changes to the project's root, so the wrapper hands the original on.
+    """
+    return Path(os.environ.get("P2PLAB_INVOKED_FROM") or Path.cwd())
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """All outputs of one kernel with one set of fragments: ``build/<label>/``."""
+
+    root: Path
+
+    @property
+    def state(self) -> Path:
+        """doit's own record of what is up to date."""
+        return self.root / "doit.db"
+
+    @property
+    def source(self) -> Path:
+        """The unpacked kernel source, where the lab unpacks it itself."""
+        return self.root / "source"
+
+    @property
+    def source_record(self) -> Path:
+        """JSON about the source: where from, version, sha256, why this one."""
+        return self.root / "source.json"
+
+    @property
+    def linux(self) -> Path:
+        """The kernel's build directory (``O=``)."""
+        return self.root / "linux"
+
+    @property
+    def dot_config(self) -> Path:
+        """The kernel's final configuration."""
+        return self.linux / ".config"
+
+    @property
+    def bzimage(self) -> Path:
+        """The bootable kernel image."""
+        return self.linux / "arch/x86/boot/bzImage"
+
+    @property
+    def vmlinux(self) -> Path:
+        """The kernel with symbols, for gdb."""
+        return self.linux / "vmlinux"
+
+    @property
+    def module_dir(self) -> Path:
+        """Where the module is built, from a copy of its sources."""
+        return self.root / "p2pmem-pci"
+
+    @property
+    def module(self) -> Path:
+        """The built kernel module."""
+        return self.module_dir / "p2pmem_pci.ko"
+
+    @property
+    def tool(self) -> Path:
+        """The built user-space tool."""
+        return self.root / "p2pmem-test" / "p2pmem-test"
+
+    @property
+    def initramfs(self) -> Path:
+        """The root file system that the kernel boots into."""
+        return self.root / "initramfs.cpio.lz4"
+
+    @property
+    def logs(self) -> Path:
+        """Full logs of builds."""
+        return self.root / "logs"
+
+    def run_dir(self, kind: str, topology: str) -> Path:
+        """Where a boot or a verification of one topology keeps its drives, logs and verdict."""
+        return self.root / kind / topology
