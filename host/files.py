@@ -1,9 +1,9 @@
 """Files that are either whole or absent, and digests of what they hold."""
 
 import errno
-import glob
 import hashlib
 import os
+import re
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -41,11 +41,12 @@ def replacing(target: Path) -> Iterator[Path]:
 
 
 def _remove_leftovers(target: Path) -> None:
-    own = os.getpid()
-    for leftover in target.parent.glob(f".{glob.escape(target.name)}.*.partial"):
-        process = leftover.name.split(".")[-2]
-        if process == str(own) or (process.isdecimal() and not _alive(int(process))):
-            remove(leftover)
+    # Exactly this target's: `a` must not take the file of `a.b` for its own.
+    partial = re.compile(rf"\.{re.escape(target.name)}\.([0-9]+)\.partial")
+    for path in target.parent.iterdir():
+        found = partial.fullmatch(path.name)
+        if found and (int(found[1]) == os.getpid() or not _alive(int(found[1]))):
+            remove(path)
 
 
 def _alive(process: int) -> bool:

@@ -3,6 +3,7 @@
 import os
 import selectors
 import shlex
+import signal
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -30,10 +31,10 @@ def output_of(argv: Sequence[str], *, cwd: Path | None = None) -> str:
     try:
         done = subprocess.run(argv, cwd=cwd, capture_output=True, text=True, check=False)
     except FileNotFoundError as error:
-        raise missing_tool(argv[0]) from error
+        raise _not_found(argv, cwd) from error
     if done.returncode != 0:
         raise ProgramFailed(
-            f"`{shlex.join(argv)}` ended with {done.returncode}: {done.stderr.strip()}"
+            f"`{shlex.join(argv)}` {_ending(done.returncode)}: {done.stderr.strip()}"
         )
     return done.stdout
 
@@ -69,11 +70,11 @@ def run_logged(
                 stderr=subprocess.STDOUT,
             )
         except FileNotFoundError as error:
-            raise missing_tool(argv[0]) from error
+            raise _not_found(argv, cwd) from error
         code = _follow(child, sink.write, progress)
     if code != 0:
         raise ProgramFailed(
-            f"{title}: `{argv[0]}` ended with {code}; the end of {log}:\n{tail(log)}",
+            f"{title}: `{argv[0]}` {_ending(code)}; the end of {log}:\n{tail(log)}",
             hint=f"the whole log is {log}",
         )
 
@@ -82,6 +83,17 @@ def tail(log: Path, lines: int = TAIL_LINES) -> str:
     """Return the last lines of a text file, indented."""
     text = log.read_text(encoding="utf-8", errors="replace")
     return "\n".join(f"    {line}" for line in text.splitlines()[-lines:])
+
+
+def _not_found(argv: Sequence[str], cwd: Path | None) -> LabError:
+    # The system reports a missing directory in the same way as a missing program.
+    if cwd and not cwd.is_dir():
+        return LabError(f"cannot run {argv[0]} in {cwd}: there is no such directory")
+    return missing_tool(argv[0])
+
+
+def _ending(code: int) -> str:
+    return f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with {code}"
 
 
 def _shown_command(argv: Sequence[str], cwd: Path | None, env: Mapping[str, str] | None) -> str:
@@ -94,7 +106,7 @@ def _follow(
     child: "subprocess.Popen[bytes]", write: Callable[[bytes], int], progress: Progress
 ) -> int:
     assert child.stdout is not None
-    last = ""
+    last, begun = "", b""
     try:
         with selectors.DefaultSelector() as selector, child.stdout as pipe:
             selector.register(pipe, selectors.EVENT_READ)
@@ -104,7 +116,8 @@ def _follow(
                     if not chunk:
                         break
                     write(chunk)
-                    last = _last_line(chunk) or last
+                    *whole, begun = (begun + chunk).split(b"\n")
+                    last = _last_text(whole) or last
                 progress.update(last)
         return child.wait()
     except BaseException:
@@ -113,7 +126,6 @@ def _follow(
         raise
 
 
-def _last_line(chunk: bytes) -> str:
-    lines = chunk.decode(errors="replace").split("\n")
-    whole = [line.strip() for line in lines[:-1] if line.strip()]
-    return whole[-1] if whole else ""
+def _last_text(lines: list[bytes]) -> str:
+    texts = (line.decode(errors="replace").strip() for line in reversed(lines))
+    return next(filter(None, texts), "")

@@ -1,12 +1,13 @@
 """Progress of long work on stderr: one moving line on a terminal, a line now and then elsewhere."""
 
-import shutil
+import os
 import sys
 import time
 from types import TracebackType
 from typing import Self, TextIO
 
 TERMINAL_INTERVAL = 0.1  # seconds between updates of the moving line
+NO_WIDTH = 80  # columns, of a terminal that does not know its own
 PIPE_INTERVAL = 5.0  # seconds between lines where there is no terminal
 
 
@@ -51,8 +52,9 @@ class Progress:
     def _show(self, line: str) -> None:
         self._line = line
         if self._terminal:
-            width = shutil.get_terminal_size().columns - 1
-            self._stream.write(f"\r\x1b[K{line[:width]}")
+            # The stream's own width: stdout may be no terminal, or another one.
+            width = os.get_terminal_size(self._stream.fileno()).columns or NO_WIDTH
+            self._stream.write(f"\r\x1b[K{line[: width - 1]}")
         else:
             self._stream.write(f"{line}\n")
         self._stream.flush()

@@ -11,6 +11,19 @@ from doit.task import Task
 
 from host.errors import Interrupted, LabError
 
+# What a person can act on. Anything else is a mistake of the lab itself and keeps its traceback.
+EXPECTED = (LabError, OSError, KeyboardInterrupt)
+
+
+def report(error: BaseException) -> LabError:
+    """Print one of the EXPECTED errors on stderr; return it with message and exit code."""
+    if isinstance(error, KeyboardInterrupt):
+        error = Interrupted("interrupted", hint="the same command carries on")
+    elif not isinstance(error, LabError):
+        error = LabError(str(error))
+    print(f"error: {error}", file=sys.stderr)
+    return error
+
 
 class StageFailed(TaskFailed):  # type: ignore[misc]
     """A task that failed with a message of its own, which has been printed already."""
@@ -30,21 +43,13 @@ def stage(module: str, function: str) -> Callable[..., StageFailed | None]:
     def action(*args: object) -> StageFailed | None:
         try:
             getattr(importlib.import_module(module), function)(*args)
-        except LabError as error:
-            return _failed(error)
-        except KeyboardInterrupt:
-            return _failed(Interrupted("interrupted", hint="the same command carries on"))
-        except OSError as error:
-            return _failed(LabError(str(error)))
+        except EXPECTED as error:
+            told = report(error)
+            return StageFailed(told.message, told.exit_code)
         return None
 
     action.__name__ = f"{module}.{function}"
     return action
-
-
-def _failed(error: LabError) -> StageFailed:
-    print(f"error: {error}", file=sys.stderr)
-    return StageFailed(error.message, error.exit_code)
 
 
 class Reporter(ExecutedOnlyReporter):  # type: ignore[misc]
@@ -63,10 +68,13 @@ class Reporter(ExecutedOnlyReporter):  # type: ignore[misc]
             self.outstream.flush()
 
     def add_failure(self, task: Task, fail: BaseFail) -> None:
-        """Keep the exit code of the first stage that failed."""
-        if isinstance(fail, StageFailed) and not self._exit_code:
-            self._exit_code = fail.exit_code
+        """Keep the exit code of the first stage that failed; Ctrl-C ends the whole run."""
         super().add_failure(task, fail)
+        if isinstance(fail, StageFailed):
+            self._exit_code = self._exit_code or fail.exit_code
+            if fail.exit_code == Interrupted.exit_code:
+                # doit's --continue would go on with the next task.
+                sys.exit(fail.exit_code)
 
     def complete_run(self) -> None:
         """End the process if a stage has an exit code of its own (doit itself knows only 1)."""

@@ -1,6 +1,5 @@
 """Read ``name=value`` words the way doit does, and turn all of them into Settings."""
 
-import textwrap
 from collections.abc import Mapping, Sequence
 
 from host.errors import SettingError
@@ -40,6 +39,8 @@ def _value(setting: Setting, text: str, root: Root) -> object:
 
 def show() -> None:
     """Print the table of all settings for people."""
+    import textwrap  # not at every start of doit
+
     for setting in SETTINGS:
         print(f"{setting.name}={setting.default}")
         print(textwrap.fill(setting.help, 80, initial_indent=" " * 4, subsequent_indent=" " * 4))

@@ -34,6 +34,7 @@ class Setting:
     parse: Callable[[str, Root], Any]
 
 
+STANDARD_SCENARIO = "copy"
 SETTINGS = (
     Setting(
         "kernel",
@@ -49,7 +50,12 @@ SETTINGS = (
         fragments,
     ),
     Setting("topology", "switch-q35", "a PCI tree of configs/topologies", stem_of("topologies")),
-    Setting("scenario", "copy", "what verify checks, of configs/scenarios", stem_of("scenarios")),
+    Setting(
+        "scenario",
+        STANDARD_SCENARIO,
+        "what verify checks, of configs/scenarios",
+        stem_of("scenarios"),
+    ),
     Setting(
         "accel",
         "auto",

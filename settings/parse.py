@@ -60,7 +60,7 @@ def stem_of(folder: str) -> Callable[[str, Root], str]:
 def kernel(text: str, root: Root) -> str:
     """Return a kernel's name as it is, or a path to a kernel tree made absolute."""
     if "/" in text or text in (".", ".."):
-        return str((root.invoked_from / Path(text).expanduser()).resolve())
+        return str(_path(text, root).resolve())
     if not text:
         raise SettingError("the value is empty", hint="give auto, a kernel's name or a path")
     return text
@@ -68,11 +68,18 @@ def kernel(text: str, root: Root) -> str:
 
 def fragments(text: str, root: Root) -> tuple[Path, ...]:
     """Return the absolute paths of existing Kconfig fragments."""
-    paths = [root.invoked_from / Path(word).expanduser() for word in text.split(",") if word]
+    paths = [_path(word, root) for word in text.split(",") if word]
     for path in paths:
         if not path.is_file():
             raise SettingError(f"no such file: {path}", hint="give paths of Kconfig fragments")
     return tuple(path.resolve() for path in paths)
+
+
+def _path(text: str, root: Root) -> Path:
+    try:
+        return root.invoked_from / Path(text).expanduser()
+    except RuntimeError as error:  # ~name of a user that is not on this machine
+        raise SettingError(f"{text!r}: {error}") from error
 
 
 def one_word(text: str, _root: Root) -> str:

@@ -96,6 +96,6 @@ class Workspace:
         """Full logs of builds."""
         return self.root / "logs"
 
-    def run_dir(self, kind: str, topology: str) -> Path:
-        """Where a boot or a verification of one topology keeps its drives, logs and verdict."""
-        return self.root / kind / topology
+    def run_dir(self, kind: str, name: str) -> Path:
+        """Where a boot or a verification keeps its drives, logs and verdict."""
+        return self.root / kind / name

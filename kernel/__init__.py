@@ -1,0 +1,1 @@
+"""Stage 1: the kernel. Source (download, verify, unpack) -> configuration -> build."""

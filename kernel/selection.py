@@ -1,0 +1,79 @@
+"""From a command line to one build: the settings, the kernel they mean, and where it is built."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from host.errors import LabError
+from kernel.choice import Choice, choose
+from settings.command_line import assignments, read_settings
+from settings.model import STANDARD_SCENARIO, Settings
+from settings.parse import Root
+from settings.paths import BUILD, CONFIGS, Workspace, invoked_from
+
+BASE_FRAGMENT = CONFIGS / "p2pdma.config"
+# Commands of doit that only look at tasks: they must not ask the network what auto means.
+ONLY_SHOWING = {"list", "help", "info", "dumpdb", "tabcompletion", "forget", "clean"}
+# Tasks that use no kernel: they must work where none can be had.
+KERNELLESS = {"settings", "test:lint", "test:format", "test:types", "test:unit"}
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What one run of doit works on."""
+
+    settings: Settings
+    choice: Choice
+    workspace: Workspace
+
+    @property
+    def fragments(self) -> tuple[Path, ...]:
+        """The Kconfig fragments, later ones winning."""
+        return (BASE_FRAGMENT, *self.settings.config)
+
+    def run_dir(self, kind: str) -> Path:
+        """Where a run of one kind (``boot``, ``verify``) keeps its files: a folder per choice."""
+        settings = self.settings
+        scenario = settings.scenario if settings.scenario != STANDARD_SCENARIO else ""
+        name = "+".join(filter(None, (settings.topology, settings.cpu, scenario)))
+        return self.workspace.run_dir(kind, name)
+
+    @property
+    def topology_file(self) -> Path:
+        """The TOML file of the chosen topology."""
+        return CONFIGS / "topologies" / f"{self.settings.topology}.toml"
+
+    @property
+    def scenario_file(self) -> Path:
+        """The TOML file of the chosen scenario."""
+        return CONFIGS / "scenarios" / f"{self.settings.scenario}.toml"
+
+
+def select(argv: Sequence[str]) -> Selection:
+    """Return what doit's command line (without the program) selects.
+
+    Raises:
+        LabError: a setting, the registry of kernels, no kernel at all to be had, or a checkout
+            in a directory where no kernel can be built.
+    """
+    if re.search(r"[\s:]", str(BUILD)):
+        raise LabError(
+            f"the path '{BUILD}' has a space or a colon; the kernel's Makefile refuses both",
+            hint="move this checkout to another directory",
+        )
+    settings = read_settings(assignments(argv), Root(CONFIGS, invoked_from()))
+    choice = choose(settings.kernel, decide=_needs_kernel(argv))
+    # Another set of fragments is another kernel: both stay built, side by side.
+    label = "+".join([choice.label, *(_plain(path.stem) for path in settings.config)])
+    return Selection(settings, choice, Workspace(BUILD / label))
+
+
+def _needs_kernel(argv: Sequence[str]) -> bool:
+    words = [word for word in argv if not word.startswith("-") and "=" not in word]
+    return not words or (words[0] not in ONLY_SHOWING and not KERNELLESS.issuperset(words))
+
+
+def _plain(name: str) -> str:
+    # The label is part of O=, where make takes neither blanks nor colons.
+    return re.sub(r"[^A-Za-z0-9._+-]", "_", name)

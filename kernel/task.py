@@ -1,0 +1,64 @@
+"""What doit runs in the kernel stage."""
+
+import sys
+from pathlib import Path
+
+from host.tools import require
+from kernel import build, config, external
+from kernel.choice import announce
+from kernel.kbuild import Kbuild
+from kernel.selection import Selection
+from kernel.source import SourceRecord, obtain, read_record
+from settings.paths import downloads_dir
+
+BUILD_TOOLS = ("make", "gcc", "flex", "bison", "bc")
+
+
+def source(selection: Selection) -> None:
+    """Download, verify and unpack the kernel's source, and say which one it is."""
+    if text := announce(selection.choice):
+        print(text, file=sys.stderr)
+    record = obtain(selection.choice, selection.workspace, downloads_dir())
+    print(f"   Linux {record.version}, from {record.package or record.url or record.tree}")
+
+
+def configure(selection: Selection) -> None:
+    """Make the kernel's configuration."""
+    require(*BUILD_TOOLS)
+    config.configure(kbuild(selection), selection.fragments, _log(selection, "config"))
+
+
+def menuconfig(selection: Selection) -> None:
+    """Let the user change the configuration; keep the changes as a fragment."""
+    fragment = selection.workspace.root / "menuconfig.config"
+    changed = config.edit(kbuild(selection), fragment)
+    if changed:
+        print(f"{changed} changed lines are in {fragment}")
+        print(f"build with them: doit config={fragment} build (copy the file to keep it)")
+    else:
+        print("nothing was changed")
+
+
+def kernel(selection: Selection) -> None:
+    """Build the kernel."""
+    build.build_kernel(kbuild(selection), _log(selection, "kernel"))
+
+
+def module(selection: Selection, folder: Path) -> None:
+    """Build the module of a folder against this kernel."""
+    workspace = selection.workspace
+    log = _log(selection, "module")
+    external.build_module(kbuild(selection), folder, workspace.module_dir, log)
+
+
+def kbuild(selection: Selection) -> Kbuild:
+    """Return how to build the selected kernel."""
+    return Kbuild(_record(selection).tree, selection.workspace.linux, selection.settings.jobs)
+
+
+def _record(selection: Selection) -> SourceRecord:
+    return read_record(selection.workspace.source_record)
+
+
+def _log(selection: Selection, name: str) -> Path:
+    return selection.workspace.logs / f"{name}.log"
