@@ -1,0 +1,1 @@
+"""Stage 4: the virtual machine. Topology -> QEMU command line; console; DMA trace."""

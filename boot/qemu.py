@@ -1,0 +1,110 @@
+"""A topology and a kernel as a QEMU command line, readable from top to bottom."""
+
+import shlex
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from boot.topology import Nvme, Port, Topology
+
+PROGRAM = "qemu-system-x86_64"
+PROCESSORS = 2
+# nokaslr: a high BAR may lie outside the randomized direct map, and gdb finds its symbols.
+# panic=-1 with -no-reboot: a panic ends QEMU at once instead of leaving it to a timeout.
+KERNEL_ARGUMENTS = ("console=ttyS0,115200", "nokaslr", "panic=-1")
+# Added for a guest that is to serve requests on its console: see rootfs/init. With the kernel's
+# own default of 7, whatever its configuration says: a quieter console would hide warnings.
+SERVE = ("p2plab.mode=verify", "loglevel=7")
+
+
+@dataclass(frozen=True)
+class Vm:
+    """All that a QEMU command line is made from.
+
+    Attributes:
+        topology: the machine and its PCI tree.
+        kernel: bzImage.
+        initramfs: the root file system.
+        drives: a raw image for each drive serial.
+        accel: ``kvm`` or ``tcg``.
+        cpu: QEMU CPU model.
+        console: QEMU options that say where the serial ports lead.
+        kernel_arguments: added to the lab's own.
+        extra: further QEMU options (QMP, trace, gdb).
+    """
+
+    topology: Topology
+    kernel: Path
+    initramfs: Path
+    drives: dict[str, Path]
+    accel: str
+    cpu: str
+    console: tuple[str, ...]
+    kernel_arguments: tuple[str, ...] = ()
+    extra: tuple[str, ...] = field(default=())
+
+
+def command(vm: Vm) -> list[str]:
+    """Return the complete QEMU command."""
+    topology = vm.topology
+    return [
+        PROGRAM,
+        "-name", f"p2plab-{topology.name}",
+        "-machine", f"{topology.machine},accel={vm.accel}",
+        "-cpu", vm.cpu,
+        "-smp", str(PROCESSORS),
+        "-m", f"{topology.memory_mib}M",
+        "-no-user-config",
+        "-nodefaults",
+        "-display", "none",
+        "-no-reboot",
+        *vm.console,
+        *vm.extra,
+        "-kernel", str(vm.kernel),
+        "-initrd", str(vm.initramfs),
+        "-append", " ".join((*KERNEL_ARGUMENTS, *vm.kernel_arguments)),
+        *_ports(topology),
+        *_drives(topology, vm.drives),
+    ]  # fmt: skip
+
+
+def shown(argv: list[str]) -> str:
+    """Return a command as text for a shell, one option a line."""
+    lines: list[list[str]] = []
+    for word in argv:
+        if word.startswith("-") or not lines:
+            lines.append([word])
+        else:
+            lines[-1].append(word)
+    return " \\\n  ".join(shlex.join(line) for line in lines)
+
+
+def _ports(topology: Topology) -> list[str]:
+    words = []
+    for number, port in enumerate(topology.ports, 1):
+        # chassis and slot name a physical slot; QEMU wants the pair unique for hot-plug ports.
+        slot = "" if port.model == "x3130-upstream" else f",chassis={number},slot={number}"
+        words += ["-device", f"{port.model},id={port.name},{_place(topology, port)}{slot}"]
+    return words
+
+
+def _drives(topology: Topology, images: dict[str, Path]) -> list[str]:
+    words = []
+    for drive in topology.drives:
+        serial = drive.serial
+        image = escaped(images[serial])
+        words += ["-drive", f"if=none,id=image-{serial},format=raw,file={image}"]
+        words += [
+            "-device",
+            f"nvme,id=nvme-{serial},{_place(topology, drive)},drive=image-{serial},"
+            f"serial={serial},cmb_size_mb={drive.cmb_mib}",
+        ]
+    return words
+
+
+def _place(topology: Topology, item: Port | Nvme) -> str:
+    return f"bus={item.parent or topology.root_bus},addr={item.addr:#x}"
+
+
+def escaped(path: Path) -> str:
+    """Return a path for use inside a QEMU option list, where a comma separates options."""
+    return str(path).replace(",", ",,")

@@ -1,0 +1,252 @@
+"""A PCI tree as data: ``configs/topologies/*.toml`` read, checked and numbered.
+
+The language: ``machine`` (pc or q35), ``cpu`` (a QEMU model), ``memory_mib``, then one table per
+function. ``[port.NAME]`` has ``model`` and, except below the root bus, ``parent``;
+``[nvme.SERIAL]`` has ``parent``, ``cmb_mib`` (a power of two from 2 on) and ``drive_mib``.
+``addr`` is the slot (device number) on the bus it sits on, 0 if left out; on the root bus it must
+be given, since the machine's own devices occupy the low slots.
+"""
+
+import re
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from host.errors import LabError
+
+Value = TypeVar("Value", str, int)
+
+MACHINES = {"pc": "pci.0", "q35": "pcie.0"}
+# Vendor and device as QEMU sets them: hw/pci-bridge/*.c, docs/specs/pci-ids.rst.
+PORT_IDS = {
+    "pcie-root-port": "1b36:000c",
+    "x3130-upstream": "104c:8232",
+    "xio3130-downstream": "104c:8233",
+}
+NVME_ID = "1b36:0010"
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")  # part of an id for QEMU: util/id.c
+LONGEST_SERIAL = 20  # bytes of it in the controller's answer to Identify: NVMe base specification
+SLOTS = 32  # on a PCI bus
+SMALLEST_CMB_MIB = 2  # mm/memory_hotplug.c:check_pfn_span wants device memory in 2 MiB units
+
+
+class TopologyError(LabError):
+    """A topology file cannot be used; the message names file, table and key."""
+
+
+@dataclass(frozen=True)
+class Port:
+    """A bridge: a root port, or one side of a switch."""
+
+    name: str
+    model: str
+    parent: str
+    addr: int
+
+    @property
+    def pci_id(self) -> str:
+        """``vendor:device`` in hexadecimal."""
+        return PORT_IDS[self.model]
+
+
+@dataclass(frozen=True)
+class Nvme:
+    """An NVMe drive with a Controller Memory Buffer (CMB).
+
+    Attributes:
+        serial: the drive's serial number, and its name here.
+        cmb_mib: size of the CMB in MiB.
+        drive_mib: size of the namespace in MiB.
+    """
+
+    serial: str
+    parent: str
+    addr: int
+    cmb_mib: int
+    drive_mib: int
+
+    @property
+    def name(self) -> str:
+        """The name used in QEMU's ids."""
+        return self.serial
+
+    @property
+    def pci_id(self) -> str:
+        """``vendor:device`` in hexadecimal."""
+        return NVME_ID
+
+
+@dataclass(frozen=True)
+class Topology:
+    """One machine with its PCI tree, in the order of the file."""
+
+    name: str
+    description: str
+    machine: str
+    cpu: str
+    memory_mib: int
+    ports: tuple[Port, ...]
+    drives: tuple[Nvme, ...]
+
+    @property
+    def root_bus(self) -> str:
+        """QEMU's name of the root bus."""
+        return MACHINES[self.machine]
+
+    @property
+    def items(self) -> list[Port | Nvme]:
+        """All functions: ports, then drives."""
+        return [*self.ports, *self.drives]
+
+    def children(self, parent: str) -> list[Port | Nvme]:
+        """Return what sits directly below a port (or the root bus, ``""``), by slot."""
+        below = [item for item in self.items if item.parent == parent]
+        return sorted(below, key=lambda item: item.addr)
+
+    def drive(self, serial: str) -> Nvme:
+        """Return the drive with this serial number."""
+        return next(drive for drive in self.drives if drive.serial == serial)
+
+    def ancestors(self, name: str) -> list[str]:
+        """Return the names of the ports above a function, nearest first."""
+        parents = {item.name: item.parent for item in self.items}
+        chain = []
+        while name := parents[name]:
+            chain.append(name)
+        return chain
+
+
+def load_topology(path: Path) -> Topology:
+    """Read and check one topology file.
+
+    Raises:
+        TopologyError: syntax, an unknown or missing key, a wrong type, an impossible tree.
+    """
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise TopologyError(f"{path.name}: not TOML: {error}") from error
+    reader = _Reader(path.name)
+    topology = Topology(
+        name=path.stem,
+        description=reader.take(data, "description", str),
+        machine=reader.take(data, "machine", str),
+        cpu=reader.take(data, "cpu", str),
+        memory_mib=reader.take(data, "memory_mib", int),
+        ports=tuple(reader.ports(reader.tables(data, "port"))),
+        drives=tuple(reader.drives(reader.tables(data, "nvme"))),
+    )
+    reader.nothing_left(data, "the file")
+    _check(topology, path.name)
+    return topology
+
+
+class _Reader:
+    """Takes keys out of TOML tables, so that what is left over is what nobody knows."""
+
+    def __init__(self, file: str) -> None:
+        self._file = file
+
+    def take(
+        self, table: dict[str, Any], key: str, kind: type[Value], default: Value | None = None
+    ) -> Value:
+        value = table.pop(key, default)
+        if not isinstance(value, kind) or isinstance(value, bool):
+            raise TopologyError(
+                f"{self._file}: {key!r} must be a {kind.__name__}, not {value!r}",
+                hint="compare with the other files of configs/topologies",
+            )
+        return value
+
+    def nothing_left(self, table: dict[str, Any], where: str) -> None:
+        if table:
+            raise TopologyError(f"{self._file}: {where} has unknown keys: {', '.join(table)}")
+
+    def tables(self, data: dict[str, Any], kind: str) -> dict[str, dict[str, Any]]:
+        tables = data.pop(kind, {})
+        if not isinstance(tables, dict) or not all(isinstance(i, dict) for i in tables.values()):
+            raise TopologyError(f"{self._file}: {kind!r} must be tables, [{kind}.NAME]")
+        return tables
+
+    def ports(self, tables: dict[str, dict[str, Any]]) -> Iterator[Port]:
+        for name, table in tables.items():
+            yield Port(
+                name=name,
+                model=self.take(table, "model", str),
+                parent=self.take(table, "parent", str, ""),
+                addr=self.take(table, "addr", int, 0),
+            )
+            self.nothing_left(table, f"[port.{name}]")
+
+    def drives(self, tables: dict[str, dict[str, Any]]) -> Iterator[Nvme]:
+        for serial, table in tables.items():
+            yield Nvme(
+                serial=serial,
+                parent=self.take(table, "parent", str),
+                addr=self.take(table, "addr", int, 0),
+                cmb_mib=self.take(table, "cmb_mib", int),
+                drive_mib=self.take(table, "drive_mib", int),
+            )
+            self.nothing_left(table, f"[nvme.{serial}]")
+
+
+def _check(topology: Topology, file: str) -> None:
+    for complaint in _complaints(topology):
+        raise TopologyError(f"{file}: {complaint}")
+
+
+def _complaints(topology: Topology) -> Iterator[str]:
+    if topology.machine not in MACHINES:
+        yield f"machine {topology.machine!r} is not one of {', '.join(MACHINES)}"
+    names = {port.name for port in topology.ports}
+    for port in topology.ports:
+        if port.model not in PORT_IDS:
+            yield f"[port.{port.name}]: model {port.model!r} is not one of {', '.join(PORT_IDS)}"
+        if not port.parent and port.addr == 0:
+            yield f"[port.{port.name}]: on the root bus `addr` must be given"
+    for item in topology.items:
+        if not NAME.fullmatch(item.name):
+            yield f"{item.name!r} is no name: letters, digits, then also `_` and `-`"
+        if item.name in names and isinstance(item, Nvme):
+            yield f"{item.name} is the name of a port and of a drive"
+        if not 0 <= item.addr < SLOTS:
+            yield f"{item.name}: `addr` is {item.addr}, but must be from 0 to {SLOTS - 1}"
+        if item.parent and item.parent not in names:
+            yield f"{item.name}: there is no port {item.parent!r}"
+    yield from _tree_complaints(topology)
+    for drive in topology.drives:
+        yield from _drive_complaints(drive)
+
+
+def _tree_complaints(topology: Topology) -> Iterator[str]:
+    items = topology.items
+    reached: set[str] = set()
+    waiting = [""]
+    while waiting:
+        below = topology.children(waiting.pop())
+        reached.update(item.name for item in below)
+        waiting += [item.name for item in below if isinstance(item, Port)]
+    for item in items:
+        if item.name not in reached:
+            yield f"{item.name}: its parents form a ring"
+    places = [(item.parent, item.addr) for item in items]
+    for item in items:
+        if places.count((item.parent, item.addr)) > 1:
+            yield f"{item.name}: another function has the same `parent` and `addr`"
+
+
+def _drive_complaints(drive: Nvme) -> Iterator[str]:
+    size = drive.cmb_mib
+    if size < SMALLEST_CMB_MIB or size & (size - 1):
+        yield (
+            f"[nvme.{drive.serial}]: cmb_mib is {size}, but must be a power of two (QEMU) "
+            f"and at least {SMALLEST_CMB_MIB} (device memory comes in units of 2 MiB)"
+        )
+    if drive.drive_mib < 1:
+        yield f"[nvme.{drive.serial}]: drive_mib is {drive.drive_mib}, but must be at least 1"
+    if len(drive.serial) > LONGEST_SERIAL:
+        yield f"[nvme.{drive.serial}]: a serial number has at most {LONGEST_SERIAL} characters"
+    if not drive.parent:
+        yield f"[nvme.{drive.serial}]: `parent` must name a port"

@@ -1,0 +1,154 @@
+"""Read QEMU's DMA trace: which bytes of which NVMe command went to which memory.
+
+QEMU's nvme model (hw/nvme/ctrl.c) traces one ``pci_nvme_read`` or ``pci_nvme_write`` per command
+and then one ``pci_nvme_map_addr`` for each piece of memory that the command moves data to or
+from. If that piece lies in the controller's own CMB, ``pci_nvme_map_addr_cmb`` follows at once;
+an address in another function's BAR is peer-to-peer DMA; anything else is host RAM. The BARs come
+from QEMU too, not from the guest.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+
+from boot.qmp import Bar
+
+EVENTS = (
+    "pci_nvme_admin_cmd",
+    "pci_nvme_io_cmd",
+    "pci_nvme_read",
+    "pci_nvme_write",
+    "pci_nvme_map_addr",
+    "pci_nvme_map_addr_cmb",
+)
+# Every access to an emulated region, with size; too many to be always on.
+REGION_EVENTS = ("memory_region_ops_read", "memory_region_ops_write")
+CMB_REGION = "nvme-cmb"  # as named in hw/nvme/ctrl.c:nvme_init_cmb
+
+COMMAND = re.compile(r"pci_nvme_(admin_cmd|io_cmd|read|write)\b")
+MAP = re.compile(r"pci_nvme_map_addr(_cmb)? addr 0x([0-9a-f]+) len (\d+)")
+REGION = re.compile(
+    r"memory_region_ops_(read|write) cpu (-?\d+) .* addr 0x([0-9a-f]+) .* size (\d+) "
+    rf"name '{CMB_REGION}'"
+)
+DEVICE = -1  # the "cpu" of an access that a device makes
+
+
+class Memory(Enum):
+    """Where a piece of data lies, seen from the controller that moves it."""
+
+    OWN = "own CMB"
+    PEER = "peer CMB"
+    RAM = "host RAM"
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """One piece of one NVMe command's data.
+
+    Attributes:
+        command: ``read`` (drive to memory) or ``write`` (memory to drive).
+        memory: where the memory is.
+        provider: BDF of the function whose BAR it is; empty for host RAM.
+        length: bytes.
+    """
+
+    command: str
+    memory: Memory
+    provider: str
+    length: int
+
+
+def transfers(lines: Iterable[str], bars: Iterable[Bar]) -> Iterator[Transfer]:
+    """Return the data transfers of I/O commands in a trace, in order.
+
+    Data of admin commands (identify and the like) is left out: it is no data of a drive.
+    """
+    known = list(bars)
+    command = ""
+    pending: tuple[int, int] | None = None
+    for line in lines:
+        if "pci_nvme_" not in line:
+            continue  # an access to a region, perhaps of a processor that runs meanwhile
+        mapped = MAP.search(line)
+        if pending and not (mapped and mapped[1]):
+            yield _foreign(command, *pending, known)
+            pending = None
+        if mapped and command:
+            address, length = int(mapped[2], 16), int(mapped[3])
+            if mapped[1]:
+                pending = None
+                yield Transfer(command, Memory.OWN, _owner(address, known), length)
+            else:
+                pending = (address, length)
+        elif found := COMMAND.search(line):
+            command = found[1] if found[1] in ("read", "write") else ""
+    if pending:
+        yield _foreign(command, *pending, known)
+
+
+def total(moved: Iterable[Transfer]) -> Counter[tuple[str, Memory, str]]:
+    """Return bytes by command, memory and provider."""
+    sums: Counter[tuple[str, Memory, str]] = Counter()
+    for item in moved:
+        sums[item.command, item.memory, item.provider] += item.length
+    return sums
+
+
+def copy_window(moved: list[Transfer]) -> list[Transfer]:
+    """Return what happened from the first to the last transfer with peer memory, both included.
+
+    Before it the tool seeds the source, after it the tool reads the destination back: both
+    through host RAM, and both outside of what is called the copy.
+    """
+    touching = [index for index, item in enumerate(moved) if item.memory is not Memory.RAM]
+    return moved[touching[0] : touching[-1] + 1] if touching else []
+
+
+def device_accesses(lines: Iterable[str], bars: Iterable[Bar]) -> Counter[tuple[str, str]]:
+    """Return bytes that devices (not processors) read and wrote in CMBs: by direction and BDF."""
+    known = list(bars)
+    sums: Counter[tuple[str, str]] = Counter()
+    for line in lines:
+        if (found := REGION.search(line)) and int(found[2]) == DEVICE:
+            sums[found[1], _owner(int(found[3], 16), known)] += int(found[4])
+    return sums
+
+
+class TraceReader:
+    """Reads the part of a growing trace file that came since the last look."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._offset = 0
+
+    def take(self) -> list[str]:
+        """Return the lines since the last call; QEMU flushes each line as it writes it."""
+        if not self._path.exists():
+            return []
+        with self._path.open("rb") as stream:
+            stream.seek(self._offset)
+            data = stream.read()
+        whole = data[: data.rfind(b"\n") + 1]
+        self._offset += len(whole)
+        return whole.decode(errors="replace").splitlines()
+
+
+def options(log: Path) -> tuple[str, ...]:
+    """Return the QEMU options that write the trace to ``log``."""
+    words: list[str] = ["-D", str(log)]
+    for event in EVENTS:
+        words += ["-trace", event]
+    return tuple(words)
+
+
+def _foreign(command: str, address: int, length: int, bars: list[Bar]) -> Transfer:
+    owner = _owner(address, bars)
+    return Transfer(command, Memory.PEER if owner else Memory.RAM, owner, length)
+
+
+def _owner(address: int, bars: list[Bar]) -> str:
+    return next((bar.bdf for bar in bars if address in bar), "")

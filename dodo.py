@@ -1,0 +1,175 @@
+"""The task graph of p2plab: every task, what it needs and what it makes. `doit list` shows it."""
+
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from doit.tools import config_changed
+
+from host.files import remove
+from host.task import EXPECTED, Reporter, report, stage
+from kernel.external import module_sources
+from kernel.registry import TreeKernel
+from kernel.selection import select
+from settings.paths import PROJECT
+
+Task = dict[str, Any]
+
+try:
+    SELECTED = select(sys.argv[1:])
+    AT = SELECTED.workspace
+    AT.root.mkdir(parents=True, exist_ok=True)
+except EXPECTED as error:
+    sys.exit(report(error).exit_code)
+
+MODULE = PROJECT / "p2pmem-pci"
+TOOL = PROJECT / "p2pmem-test"
+SYMBOLS = AT.linux / "Module.symvers"
+OWN_TREE = isinstance(SELECTED.choice.kernel, TreeKernel)
+
+DOIT_CONFIG = {
+    "default_tasks": ["verify"],
+    "reporter": Reporter,
+    "verbosity": 2,
+    "sort": "definition",
+    "par_type": "thread",
+    # One record of what is up to date per kernel: switching kernels rebuilds nothing.
+    "dep_file": str(AT.state),
+    "backend": "sqlite3",
+}
+
+
+def program(name: str) -> str:
+    """Name a host tool's version by its file: running it would cost more than a no-op start."""
+    found = shutil.which(name)
+    if not found:
+        return "absent"
+    status = Path(found).resolve().stat()
+    return f"{Path(found).resolve()}:{status.st_size}:{status.st_mtime_ns}"
+
+
+def task_source() -> Task:
+    """get the kernel's source: download, verify, unpack"""
+    return {
+        "actions": [(stage("kernel.task", "source"), [SELECTED])],
+        "targets": [AT.source_record],
+        "uptodate": [config_changed({"choice": repr(SELECTED.choice)}), not OWN_TREE],
+        "clean": [(remove, [AT.source]), (remove, [AT.source_record])],
+    }
+
+
+def task_config() -> Task:
+    """make the kernel's .config from tinyconfig and the fragments, and check every line"""
+    return {
+        "actions": [(stage("kernel.task", "configure"), [SELECTED])],
+        "file_dep": [AT.source_record, *SELECTED.fragments],
+        "targets": [AT.dot_config],
+        "uptodate": [
+            config_changed({"fragments": [*map(str, SELECTED.fragments)], "gcc": program("gcc")}),
+            not OWN_TREE,
+        ],
+    }
+
+
+def task_kernel() -> Task:
+    """build bzImage, vmlinux and what external modules need"""
+    return {
+        "actions": [(stage("kernel.task", "kernel"), [SELECTED])],
+        "file_dep": [AT.source_record, AT.dot_config],
+        "targets": [AT.bzimage, AT.vmlinux, SYMBOLS],
+        # In a user's own tree only make knows what has changed.
+        "uptodate": [config_changed({"gcc": program("gcc")}), not OWN_TREE],
+        "clean": [(remove, [AT.linux])],
+    }
+
+
+def task_module() -> Task:
+    """build the kernel module p2pmem_pci.ko"""
+    return {
+        "actions": [(stage("kernel.task", "module"), [SELECTED, MODULE])],
+        "file_dep": [SYMBOLS, AT.dot_config, *module_sources(MODULE)],
+        "targets": [AT.module],
+        # In a user's own tree a header may change, and Module.symvers stay the same.
+        "uptodate": [config_changed({"gcc": program("gcc")}), not OWN_TREE],
+        "clean": [(remove, [AT.module_dir])],
+    }
+
+
+def task_tool() -> Task:
+    """build the user-space tool p2pmem-test, static"""
+    return {
+        "actions": [(stage("rootfs.task", "tool"), [SELECTED, TOOL])],
+        "file_dep": [TOOL / "Makefile", *sorted(TOOL.glob("*.[ch]"))],
+        "targets": [AT.tool],
+        "uptodate": [config_changed({"gcc": program("gcc")})],
+        "clean": [(remove, [AT.tool.parent])],
+    }
+
+
+def task_initramfs() -> Task:
+    """check module and tool, pack them with busybox into the root file system"""
+    scripts = [path for path in sorted((PROJECT / "rootfs").iterdir()) if path.is_file()]
+    return {
+        "actions": [(stage("rootfs.task", "initramfs"), [SELECTED])],
+        "file_dep": [AT.module, AT.tool, AT.vmlinux, *scripts],
+        "targets": [AT.initramfs],
+        "uptodate": [config_changed({"busybox": program("busybox"), "lz4": program("lz4")})],
+        "clean": True,
+    }
+
+
+def task_build() -> Task:
+    """build everything that a boot needs"""
+    return {"actions": None, "task_dep": ["kernel", "initramfs"]}
+
+
+def task_boot() -> Task:
+    """boot into a shell on the serial console"""
+    return {
+        "actions": [(stage("boot.task", "boot"), [SELECTED])],
+        "task_dep": ["build"],
+        "clean": [(remove, [AT.root / "boot"])],
+    }
+
+
+def task_verify() -> Task:
+    """boot, run every check, write the verdict (this is what plain `doit` does)"""
+    return {
+        "actions": [(stage("verify.task", "run"), [SELECTED])],
+        "task_dep": ["build"],
+        "clean": [(remove, [AT.root / "verify"])],
+    }
+
+
+def task_menuconfig() -> Task:
+    """change the kernel's configuration by hand; the changes are kept as a fragment"""
+    return {
+        "actions": [(stage("kernel.task", "menuconfig"), [SELECTED])],
+        "task_dep": ["config"],
+    }
+
+
+def task_settings() -> Task:
+    """show every setting: doit NAME=VALUE ... TASK"""
+    return {"actions": [(stage("settings.command_line", "show"), [])]}
+
+
+def task_test() -> Iterator[Task]:
+    """run all tests, the fast ones first"""
+    python = [sys.executable, "-m"]
+    steps: dict[str, tuple[str, list[str], list[str]]] = {
+        "lint": ("ruff: rules", [*python, "ruff", "check", "."], []),
+        "format": ("ruff: format", [*python, "ruff", "format", "--check", "."], []),
+        "types": ("mypy: strict types", [*python, "mypy"], []),
+        "unit": ("no kernel needed", [*python, "pytest", "-m", "not kernel"], []),
+        "kernel": ("real kernel, real QEMU", [*python, "pytest", "-m", "kernel"], ["build"]),
+    }
+    for name, (doc, argv, needs) in steps.items():
+        yield {
+            "name": name,
+            "doc": doc,
+            "actions": [(stage("tests.task", "run"), [argv, SELECTED])],
+            "task_dep": needs,
+        }

@@ -1,0 +1,139 @@
+"""Pack the initramfs with the kernel's own gen_init_cpio: no root needed, same bytes every time."""
+
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from host.errors import LabError
+from host.files import replacing, write_text
+from host.process import output_of
+from host.tools import missing_tool
+from kernel.kbuild import SOURCE_DATE_EPOCH
+from rootfs.elf import (
+    ImageError,
+    is_elf,
+    kernel_vermagic,
+    read_program,
+    require_closure,
+    require_module_for,
+    require_static,
+)
+
+FOLDER = Path(__file__).resolve().parent
+DIRECTORIES = (
+    "/bin", "/sbin", "/dev", "/proc", "/sys", "/run", "/tmp", "/root", "/etc",
+    "/lib", "/lib/modules", "/lib/p2plab",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class ImageFile:
+    """One regular file of the image: where it goes, where it comes from, its mode (octal text)."""
+
+    target: str
+    source: Path
+    mode: str
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What the image is made of besides the lab's own scripts."""
+
+    busybox: Path
+    module: Path
+    tool: Path
+    vmlinux: Path
+
+
+def find_busybox() -> Path:
+    """Return the machine's busybox.
+
+    Raises:
+        MissingToolError: there is none.
+    """
+    found = shutil.which("busybox")
+    if not found:
+        raise missing_tool("busybox")
+    return Path(found).resolve()
+
+
+def image_files(parts: Parts, release: str, modules_dep: Path) -> list[ImageFile]:
+    """Return all regular files of the image for a kernel of this release (``uname -r``)."""
+    modules = f"/lib/modules/{release}"
+    own = [
+        ImageFile("/init", FOLDER / "init", "755"),
+        ImageFile("/lib/p2plab/serve", FOLDER / "serve", "644"),
+        ImageFile("/lib/p2plab/motd", FOLDER / "motd", "644"),
+        ImageFile("/etc/profile", FOLDER / "profile", "644"),
+    ]
+    built = [
+        ImageFile("/bin/busybox", parts.busybox, "755"),
+        ImageFile("/bin/p2pmem-test", parts.tool, "755"),
+        ImageFile(f"{modules}/{parts.module.name}", parts.module, "644"),
+        ImageFile(f"{modules}/modules.dep", modules_dep, "644"),
+    ]
+    return [*own, *built]
+
+
+def pack(parts: Parts, gen_init_cpio: Path, target: Path) -> None:
+    """Check every file that goes in, then write the image, LZ4-compressed, to ``target``.
+
+    Raises:
+        ImageError: a file cannot go in; says which and why.
+    """
+    if not gen_init_cpio.is_file():
+        raise ImageError(
+            f"the kernel build left no {gen_init_cpio}",
+            hint="the kernel needs CONFIG_BLK_DEV_INITRD=y",
+        )
+    release = kernel_vermagic(parts.vmlinux).split()[0]
+    modules_dep = target.with_name("modules.dep")
+    write_text(modules_dep, f"{parts.module.name}:\n")
+    files = image_files(parts, release, modules_dep)
+    _check(parts, files)
+    spec = target.with_name("initramfs.spec")
+    write_text(spec, _spec(files, _applets(parts.busybox), f"/lib/modules/{release}"))
+    with replacing(target) as temporary:
+        _compress([str(gen_init_cpio), "-t", str(SOURCE_DATE_EPOCH), str(spec)], temporary)
+
+
+def _check(parts: Parts, files: list[ImageFile]) -> None:
+    for file in files:
+        if not file.source.is_file():
+            raise ImageError(f"{file.source}, meant for {file.target}, is not there")
+    require_static(parts.tool)
+    require_module_for(parts.module, parts.vmlinux)
+    programs = [
+        read_program(file.source) for file in files if file.mode == "755" and is_elf(file.source)
+    ]
+    require_closure(programs, {file.target for file in files})
+
+
+def _applets(busybox: Path) -> list[str]:
+    return sorted(set(output_of([str(busybox), "--list"]).split()) - {"busybox"})
+
+
+def _spec(files: list[ImageFile], applets: list[str], modules: str) -> str:
+    """Return the image in the language of usr/gen_init_cpio.c: one line per file."""
+    lines = [f"dir {name} 755 0 0" for name in (*DIRECTORIES, modules)]
+    # The kernel opens /dev/console before init can mount a devtmpfs.
+    lines.append("nod /dev/console 600 0 0 c 5 1")
+    lines += [f"file {file.target} {file.source} {file.mode} 0 0" for file in files]
+    lines += [f"slink /bin/{name} busybox 777 0 0" for name in applets]
+    return "\n".join(lines) + "\n"
+
+
+def _compress(producer: list[str], target: Path) -> None:
+    # -l: the legacy frame, the only one that the kernel's unpacker knows (lib/decompress_unlz4.c).
+    lz4 = ["lz4", "-l", "-9", "-z", "-f", "-q", "-", str(target)]
+    try:
+        with subprocess.Popen(producer, stdout=subprocess.PIPE) as source:
+            packed = subprocess.run(lz4, stdin=source.stdout, check=False)
+    except FileNotFoundError as error:
+        raise missing_tool(str(error.filename)) from error
+    if source.returncode != 0 or packed.returncode != 0:
+        raise LabError(
+            f"packing {target.name} failed: {producer[0]} ended with {source.returncode}, "
+            f"lz4 with {packed.returncode}"
+        )

@@ -1,0 +1,26 @@
+"""How doit runs the test programs: their output on the terminal, their failure as one line."""
+
+import os
+import subprocess
+
+from host.errors import LabError
+from kernel.selection import Selection
+
+# Tells the tests with a real kernel which build to use; see tests/integration/conftest.py.
+WORKSPACE_VARIABLE = "P2PLAB_TEST_WORKSPACE"
+
+
+class TestsFailed(LabError):
+    """A linter, a type checker or a test has something to say."""
+
+
+def run(argv: list[str], selection: Selection) -> None:
+    """Run one test program.
+
+    Raises:
+        TestsFailed: it did not end with 0.
+    """
+    environment = {**os.environ, WORKSPACE_VARIABLE: str(selection.workspace.root)}
+    done = subprocess.run(argv, env=environment, check=False)
+    if done.returncode != 0:
+        raise TestsFailed(f"`{' '.join(argv[1:])}` ended with {done.returncode}")

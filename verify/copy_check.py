@@ -1,0 +1,188 @@
+"""Check one copy with two of the three witnesses: the tool in the guest, and QEMU's DMA trace.
+
+(The third, the host's comparison of the drive images, comes after power-off: images.py.)
+"""
+
+import json
+import shlex
+from collections import Counter
+
+from boot.policy import MapType
+from boot.trace import (
+    REGION_EVENTS,
+    Memory,
+    Transfer,
+    copy_window,
+    device_accesses,
+    total,
+    transfers,
+)
+from verify.check import CheckFailed, require
+from verify.record import CopyRecord
+from verify.scenario import Copy
+from verify.session import Session
+
+REFUSED_STATUS = 3  # exit code of p2pmem-test
+REFUSED_MESSAGE = (
+    "cannot be used for peer-to-peer DMA as the client and provider ({provider}) do not share "
+    "an upstream bridge or whitelisted host bridge"
+)
+COUNT_ACCESSES_UP_TO = 4096  # bytes; a trace line for each 4 bytes is too much for more
+
+Sums = Counter[tuple[str, Memory, str]]
+
+
+def check_copy(session: Session, copy: Copy) -> str:
+    """Do one copy and check that what happened is what the topology lets expect."""
+    predicted = _predictions(session, copy)
+    allowed = MapType.NOT_SUPPORTED not in predicted.values()
+    counted = copy.memory != "host" and copy.length <= COUNT_ACCESSES_UP_TO
+    session.trace.take()
+    status, tool = _run_tool(session, copy, counted=counted)
+    lines = session.trace.take()
+    moved = list(transfers(lines, session.bars))
+    session.copies.append(
+        CopyRecord(
+            copy,
+            {client: kind.value for client, kind in predicted.items()},
+            allowed,
+            tool,
+            _readable(total(moved)),
+        )
+    )
+    if not allowed:
+        return _refused(session, copy, status, tool, moved)
+    require(status == 0, f"p2pmem-test ended with {status}: {tool.get('message')}")
+    require(tool.get("result") == "match", f"p2pmem-test reports {tool.get('result')!r}")
+    require(tool.get("bytes") == copy.length, f"p2pmem-test copied {tool.get('bytes')} bytes")
+    seen = _traced_as_expected(session, copy, moved)
+    if counted:
+        seen += _counted_accesses(session, copy, lines)
+    return seen
+
+
+def _predictions(session: Session, copy: Copy) -> dict[str, MapType]:
+    if not copy.provider:
+        return {}
+    ends = (copy.source, copy.destination)
+    return {client: session.predicted(copy.provider, client) for client in ends}
+
+
+def _run_tool(session: Session, copy: Copy, *, counted: bool) -> tuple[int, dict[str, object]]:
+    command = tool_command(session, copy)
+    qmp = session.guest.qmp
+    for event in REGION_EVENTS if counted else ():
+        qmp.trace(event, enable=True)
+    answer = session.guest.console.run(command, session.timeouts.copy)
+    for event in REGION_EVENTS if counted else ():
+        qmp.trace(event, enable=False)
+    for line in answer.output.splitlines():
+        if line.startswith("{"):
+            return answer.status, json.loads(line)
+    raise CheckFailed(f"`{command}` gave {answer.status} and no JSON: {answer.output.strip()}")
+
+
+def tool_command(session: Session, copy: Copy) -> str:
+    """Return the command line for a copy, as it is typed in the guest."""
+    words = [
+        "p2pmem-test",
+        session.drive(copy.source).block,
+        session.drive(copy.destination).block,
+        *_memory(session, copy),
+        "-c", str(copy.chunks),
+        "-s", str(copy.chunk_size),
+        "-o", str(copy.offset),
+        "--seed", str(copy.seed),
+        "--check",
+        "--json",
+    ]  # fmt: skip
+    return shlex.join(words)
+
+
+def _memory(session: Session, copy: Copy) -> list[str]:
+    if copy.memory == "host":
+        return []
+    if copy.memory == "p2pmem":
+        return [session.node(copy.provider)]
+    return [session.p2pmem_attribute(copy.provider, "allocate")]
+
+
+def _traced_as_expected(session: Session, copy: Copy, moved: list[Transfer]) -> str:
+    """Compare what QEMU moved with what the copy should have moved: every byte, nothing else."""
+    sums, window = total(moved), copy_window(moved)
+    expected = _expected(session, copy)
+    require(sums == expected, f"QEMU traced {_readable(sums)}, expected {_readable(expected)}")
+    through_ram = sum(item.length for item in window if item.memory is Memory.RAM)
+    require(through_ram == 0, f"{through_ram} bytes went through host RAM during the copy")
+    if copy.memory == "host":
+        return f"{copy.length} bytes through host RAM, none peer to peer"
+    return f"{_kinds(window)} of {copy.length} copied"
+
+
+def _expected(session: Session, copy: Copy) -> Sums:
+    """Return the bytes that QEMU has to move: seeding, reading, writing, reading back."""
+    ram = {("write", Memory.RAM, ""): copy.length, ("read", Memory.RAM, ""): copy.length}
+    sums: Sums = Counter(ram)
+    for command, client in (("read", copy.source), ("write", copy.destination)):
+        if copy.memory == "host":
+            sums[command, Memory.RAM, ""] += copy.length
+        else:
+            memory = Memory.OWN if client == copy.provider else Memory.PEER
+            sums[command, memory, session.drive(copy.provider).bdf] += copy.length
+    return sums
+
+
+def _counted_accesses(session: Session, copy: Copy, lines: list[str]) -> str:
+    """Count the accesses that the other drive made to the provider's CMB, one by one."""
+    provider = session.drive(copy.provider).bdf
+    # The drive that writes fetches from the peer's memory, and the one that reads stores to it.
+    ends = (("write", copy.source), ("read", copy.destination))
+    directions = [direction for direction, client in ends if client != copy.provider]
+    seen = device_accesses(lines, session.bars)
+    require(
+        seen == Counter({(direction, provider): copy.length for direction in directions}),
+        f"devices accessed CMBs as {dict(seen)}, expected {copy.length} bytes of "
+        f"{' and '.join(directions)} at {provider}",
+    )
+    return f"; {copy.length} bytes seen as device {' and '.join(directions)}s at the peer's BAR"
+
+
+def _refused(
+    session: Session, copy: Copy, status: int, tool: dict[str, object], moved: list[Transfer]
+) -> str:
+    """The kernel has to refuse, say why, and QEMU may move nothing but the seed of the source."""
+    require(
+        status == REFUSED_STATUS and tool.get("result") == "refused",
+        f"expected a refusal, but p2pmem-test ended with {status}, {tool.get('result')!r}",
+    )
+    sums = total(item for item in moved if item.memory is not Memory.OWN)
+    seeded: Sums = Counter({("write", Memory.RAM, ""): copy.length})
+    require(
+        sums == seeded,
+        f"QEMU traced {_readable(sums)} although the kernel refused, expected {_readable(seeded)}",
+    )
+    return f"refused with {tool.get('errno_name')}, as predicted: {_refusal_line(session, copy)}"
+
+
+def _refusal_line(session: Session, copy: Copy) -> str:
+    """Return the kernel's own words; it says them once for a pair of client and provider."""
+    wanted = REFUSED_MESSAGE.format(provider=session.drive(copy.provider).bdf)
+    clients = [end for end in (copy.source, copy.destination) if end != copy.provider]
+    for line in session.run("dmesg | grep peer-to-peer || true").splitlines():
+        if wanted in line and any(session.drive(client).bdf in line for client in clients):
+            return line.strip()
+    raise CheckFailed(f"the kernel log lacks the reason: ...{wanted}")
+
+
+def _kinds(window: list[Transfer]) -> str:
+    own = sum(item.length for item in window if item.memory is Memory.OWN)
+    peer = sum(item.length for item in window if item.memory is Memory.PEER)
+    return f"own CMB {own}, peer CMB {peer}, host RAM 0 bytes"
+
+
+def _readable(sums: Sums) -> dict[str, int]:
+    return {
+        " ".join(filter(None, (command, memory.value, provider))): length
+        for (command, memory, provider), length in sorted(sums.items(), key=str)
+        if length
+    }

@@ -1,0 +1,120 @@
+"""The host's own witness: compare the drive images after power-off, knowing nothing of the tool."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from boot.drives import initial_content
+from boot.topology import Topology
+from verify.check import CheckFailed, require
+from verify.record import CopyRecord
+from verify.scenario import Copy
+
+
+@dataclass(frozen=True)
+class Images:
+    """The drive images of a run, and how they were before it."""
+
+    topology: Topology
+    paths: dict[str, Path]
+
+    def now(self, serial: str, start: int, length: int) -> bytes:
+        """Return a range of a drive as it is now."""
+        with self.paths[serial].open("rb") as stream:
+            stream.seek(start)
+            return stream.read(length)
+
+    def before(self, serial: str) -> bytes:
+        """Return the whole initial content of a drive."""
+        return b"".join(initial_content(self.topology.drive(serial)))
+
+
+def compare_copies(images: Images, records: list[CopyRecord], planned: list[Copy]) -> str:
+    """Every copied range is the same on both drives, and new on both.
+
+    Raises:
+        CheckFailed: names the copy and the first differing byte.
+    """
+    require(planned, "no copy was planned")
+    missing = [copy.title for copy in planned if copy not in [item.copy for item in records]]
+    require(not missing, f"never done: {'; '.join(missing)}")
+    done = [record.copy for record in records if record.allowed]
+    before = {serial: images.before(serial) for serial in images.paths}
+    for copy in done:
+        source = images.now(copy.source, copy.offset, copy.length)
+        destination = images.now(copy.destination, copy.offset, copy.length)
+        require(
+            len(source) == copy.length,
+            f"{copy.source} ends before byte {copy.offset + copy.length}",
+        )
+        if source != destination:
+            where = first_difference(source, destination)
+            raise CheckFailed(
+                f"{copy.title}: byte {copy.offset + where} of {copy.destination} is "
+                f"{_byte(destination, where)}, of {copy.source} {_byte(source, where)}"
+            )
+        for serial, content in ((copy.source, source), (copy.destination, destination)):
+            stale = unchanged_block(before[serial], content, copy.offset)
+            require(
+                stale is None, f"{copy.title}: block at byte {stale} of {serial} was never written"
+            )
+    return f"{sum(copy.length for copy in done)} bytes in {len(done)} ranges are the same"
+
+
+def compare_rest(images: Images, records: list[CopyRecord]) -> str:
+    """Everything that no copy was to write is as it was before.
+
+    A refused copy may have seeded its source, but must not have changed its destination.
+
+    Raises:
+        CheckFailed: names the drive and the first changed byte.
+    """
+    untouched = 0
+    for serial, path in images.paths.items():
+        before = images.before(serial)
+        size = path.stat().st_size
+        require(size == len(before), f"{path.name} has {size} bytes instead of {len(before)}")
+        written = sorted(_written(serial, records))
+        for start, end in _gaps(written, len(before)):
+            now = images.now(serial, start, end - start)
+            if now != before[start:end]:
+                where = start + first_difference(before[start:end], now)
+                raise CheckFailed(f"byte {where} of {serial} ({path.name}) changed unasked")
+            untouched += end - start
+    return f"{untouched} bytes outside of the copied ranges are untouched"
+
+
+def first_difference(one: bytes, other: bytes) -> int:
+    """Return the index of the first byte in which two strings differ (or one has ended)."""
+    for index, (left, right) in enumerate(zip(one, other, strict=False)):
+        if left != right:
+            return index
+    return min(len(one), len(other))
+
+
+def unchanged_block(before: bytes, now: bytes, offset: int) -> int | None:
+    """Return where a 512-byte block of ``now`` still has the drive's initial content."""
+    for start in range(0, len(now), 512):
+        place = offset + start
+        if now[start : start + 512] == before[place : place + 512]:
+            return place
+    return None
+
+
+def _written(serial: str, records: Iterable[CopyRecord]) -> Iterator[tuple[int, int]]:
+    for record in records:
+        copy: Copy = record.copy
+        if serial == copy.source or (serial == copy.destination and record.allowed):
+            yield copy.offset, copy.offset + copy.length
+
+
+def _gaps(ranges: list[tuple[int, int]], size: int) -> Iterator[tuple[int, int]]:
+    position = 0
+    for start, end in [*ranges, (size, size)]:
+        if start > position:
+            yield position, start
+        position = max(position, end)
+
+
+def _byte(data: bytes, index: int) -> str:
+    return f"{data[index]:#04x}" if index < len(data) else "absent"

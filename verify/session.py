@@ -1,0 +1,95 @@
+"""What the checks of one verification share: the guest, and what has been learned about it."""
+
+from dataclasses import dataclass, field
+
+from boot.listing import Function, expected_functions
+from boot.machine import Guest
+from boot.policy import MapType, Processor, predict
+from boot.qmp import Bar
+from boot.topology import Topology
+from boot.trace import TraceReader
+from verify.check import CheckFailed
+from verify.images import Images
+from verify.record import CopyRecord
+from verify.timeouts import Timeouts
+
+
+@dataclass(frozen=True)
+class Drive:
+    """A drive as the guest names it.
+
+    Attributes:
+        serial: its identity; the names below change from boot to boot.
+        bdf: its PCI address.
+        block: its block device, ``/dev/nvmeXnY``.
+    """
+
+    serial: str
+    bdf: str
+    block: str
+
+
+@dataclass
+class Session:
+    """The state of one verification, filled as the checks go on."""
+
+    topology: Topology
+    guest: Guest
+    images: Images
+    trace: TraceReader
+    timeouts: Timeouts
+    bars: list[Bar] = field(default_factory=list)
+    drives: dict[str, Drive] = field(default_factory=dict)
+    nodes: dict[str, str] = field(default_factory=dict)
+    pools: dict[str, int] = field(default_factory=dict)
+    processor: Processor | None = None
+    copies: list[CopyRecord] = field(default_factory=list)
+
+    def run(self, command: str) -> str:
+        """Run a short command in the guest and return its output.
+
+        Raises:
+            CheckFailed: it ended with another status than 0.
+        """
+        answer = self.guest.console.run(command, self.timeouts.command)
+        if answer.status != 0:
+            raise CheckFailed(f"`{command}` ended with {answer.status}: {answer.output.strip()}")
+        return answer.output
+
+    def function(self, name: str) -> Function:
+        """Return the expected PCI function of a drive or port."""
+        return next(item for item in expected_functions(self.topology) if item.name == name)
+
+    def drive(self, serial: str) -> Drive:
+        """Return a drive that was found in the guest.
+
+        Raises:
+            CheckFailed: it was not found.
+        """
+        if serial not in self.drives:
+            raise CheckFailed(f"drive {serial} was not found in the guest")
+        return self.drives[serial]
+
+    def node(self, serial: str) -> str:
+        """Return the module's device for the memory of a drive, ``/dev/p2pmemN``.
+
+        Raises:
+            CheckFailed: there is none.
+        """
+        if serial not in self.nodes:
+            raise CheckFailed(f"there is no /dev/p2pmemN for drive {serial}")
+        return self.nodes[serial]
+
+    def predicted(self, provider: str, client: str) -> MapType:
+        """Return what the kernel's rules say about DMA of a client to a provider's memory.
+
+        Raises:
+            CheckFailed: the guest's processor is not known.
+        """
+        if self.processor is None:
+            raise CheckFailed("the guest's processor is not known")
+        return predict(self.topology, provider, client, self.processor)
+
+    def p2pmem_attribute(self, serial: str, name: str) -> str:
+        """Return the path of a file in a drive's ``p2pmem`` folder of sysfs."""
+        return f"/sys/bus/pci/devices/{self.drive(serial).bdf}/p2pmem/{name}"

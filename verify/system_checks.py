@@ -1,0 +1,176 @@
+"""Checks of the system around the copies: drives, PCI tree, CMBs, module, log, shutdown."""
+
+import re
+
+from boot.kernel_log import complaints
+from boot.listing import expected_functions
+from boot.policy import Processor
+from verify.check import CheckFailed, require
+from verify.session import Drive, Session
+
+MODULE = "p2pmem_pci"
+MIB = 1 << 20
+LIST_DRIVES = (
+    "for c in /sys/class/nvme/nvme*; do "
+    "echo $(cat $c/serial) $(basename $(readlink -f $c/device)) $(basename $c/nvme*n*); done"
+)
+LIST_FUNCTIONS = (
+    "for d in /sys/bus/pci/devices/*; do "
+    "echo $(readlink -f $d) $(cat $d/vendor) $(cat $d/device); done"
+)
+LIST_NODES = (
+    "for d in /sys/class/p2pmem/p2pmem*; do "
+    "echo ${d##*/} $(basename $(readlink -f $d/device)) $(cat $d/dev); done"
+)
+
+
+def boot(session: Session) -> str:
+    """The guest comes up; QEMU then knows where firmware placed the BARs."""
+    session.guest.console.wait_ready(session.timeouts.boot)
+    session.bars = session.guest.qmp.bars()
+    cpuinfo = session.run("cat /proc/cpuinfo")
+    session.processor = _processor(cpuinfo)
+    release = session.run("uname -r").strip()
+    processor = session.processor
+    return f"Linux {release} on {processor.vendor} family {processor.family:#x}"
+
+
+def drives(session: Session) -> str:
+    """Both drives are there, found by serial number: NVMe numbering changes from boot to boot."""
+    found = {}
+    for line in session.run(LIST_DRIVES).splitlines():
+        words = line.split()
+        if len(words) == 3:
+            found[words[0]] = Drive(words[0], words[1], f"/dev/{words[2]}")
+    for drive in session.topology.drives:
+        require(drive.serial in found, f"no drive with serial {drive.serial}; found: {list(found)}")
+        bdf, expected = found[drive.serial].bdf, session.function(drive.serial).bdf
+        require(bdf == expected, f"drive {drive.serial} is at {bdf}, not at {expected}")
+    session.drives = found
+    return ", ".join(f"{drive.serial} is {drive.block}" for drive in found.values())
+
+
+def pci_tree(session: Session) -> str:
+    """Every function sits where the topology puts it, and is what it should be."""
+    seen = {}
+    for line in session.run(LIST_FUNCTIONS).splitlines():
+        path, vendor, device = line.split()
+        seen[path.removeprefix("/sys/devices/")] = f"{vendor[2:]}:{device[2:]}"
+    expected = expected_functions(session.topology)
+    for function in expected:
+        actual = seen.get(function.path)
+        require(
+            actual == function.pci_id,
+            f"{function.name}: expected {function.pci_id} at {function.path}, "
+            f"found {actual or 'nothing'}",
+        )
+    return ", ".join(f"{item.name} {item.bdf}" for item in expected)
+
+
+def cmb(session: Session) -> str:
+    """Each drive's CMB is registered as peer-to-peer memory, published, and of the right size."""
+    for drive in session.topology.drives:
+        where = session.p2pmem_attribute(drive.serial, "")
+        size, published = session.run(f"cat {where}size {where}published").split()
+        require(
+            int(size) == drive.cmb_mib * MIB,
+            f"{drive.serial}: size is {size} bytes, not {drive.cmb_mib * MIB}",
+        )
+        require(published == "1", f"{drive.serial}: the memory is registered but not published")
+        # Without its BAR the DMA trace could not tell this memory from RAM.
+        bdf = session.drive(drive.serial).bdf
+        known = [bar for bar in session.bars if bar.bdf == bdf and bar.size == int(size)]
+        require(known, f"{drive.serial}: QEMU knows no BAR of {size} bytes at {bdf}")
+    return ", ".join(f"{drive.serial} {drive.cmb_mib} MiB" for drive in session.topology.drives)
+
+
+def load_module(session: Session) -> str:
+    """The module loads, and the kernel has nothing to complain about meanwhile."""
+    before = len(session.guest.log.lines)
+    session.run(f"modprobe {MODULE}")
+    found = complaints(session.guest.log.lines[before:])
+    require(not found, f"while loading: {found[0].line if found else ''}")
+    return "loaded"
+
+
+def nodes(session: Session) -> str:
+    """There is a character device for each drive's memory, and it belongs to that function."""
+    by_bdf = {drive.bdf: drive.serial for drive in session.drives.values()}
+    for line in session.run(LIST_NODES).splitlines():
+        name, bdf, numbers = line.split()
+        device = session.run(f"stat -c '%F %t:%T' /dev/{name}").strip()
+        kind, _, actual = device.rpartition(" ")
+        require(kind == "character special file", f"/dev/{name} is a {kind}")
+        major, minor = (int(number, 16) for number in actual.split(":"))
+        require(f"{major}:{minor}" == numbers, f"/dev/{name} is {major}:{minor}, not {numbers}")
+        require(bdf in by_bdf, f"/dev/{name} belongs to {bdf}, which is none of the drives")
+        session.nodes[by_bdf[bdf]] = f"/dev/{name}"
+    wanted = {f"/dev/p2pmem{number}" for number in range(len(session.topology.drives))}
+    found = set(session.nodes.values())
+    require(found == wanted, f"expected {sorted(wanted)}, found {sorted(found)}")
+    return ", ".join(f"{node} is {serial}" for serial, node in sorted(session.nodes.items()))
+
+
+def pools_before(session: Session) -> str:
+    """Note how much memory of each provider is free before the copies."""
+    session.pools = _available(session)
+    return _shown(session.pools)
+
+
+def pools_after(session: Session) -> str:
+    """As much memory of each provider is free as before the copies: nothing leaked."""
+    require(session.pools, "the pools before the copies are not known")
+    now = _available(session)
+    require(now == session.pools, f"before: {_shown(session.pools)}; now: {_shown(now)}")
+    return _shown(now)
+
+
+def unload_module(session: Session) -> str:
+    """The module unloads and its devices are gone."""
+    session.run(f"rmmod {MODULE}")
+    left = session.run("ls /dev").split()
+    remaining = [name for name in left if name.startswith("p2pmem")]
+    require(not remaining, f"devices are left behind: {', '.join(remaining)}")
+    return "unloaded"
+
+
+def shutdown(session: Session) -> str:
+    """The guest powers off and QEMU ends by itself, with 0."""
+    session.guest.console.send("run bye poweroff -f")
+    session.guest.console.drain(session.timeouts.shutdown)
+    code = session.guest.wait_exit()
+    require(code == 0, f"QEMU ended with {code}")
+    # A guest that resets itself (a triple fault) ends QEMU with 0 too.
+    down = [line for line in session.guest.log.lines if "reboot: Power down" in line]
+    require(down, "QEMU ended with 0, but the kernel did not power down")
+    return "QEMU ended with 0"
+
+
+def clean_log(session: Session) -> str:
+    """There is no oops, WARN or BUG anywhere in the console log."""
+    lines = session.guest.log.lines
+    # A kernel that prints nothing (or not here) has nothing to complain about.
+    require(any("Linux version" in line for line in lines), "the kernel printed nothing")
+    found = complaints(lines)
+    if found:
+        raise CheckFailed(f"{len(found)} complaints, the first: {found[0].line}")
+    return f"{len(lines)} lines"
+
+
+def _processor(cpuinfo: str) -> Processor:
+    vendor = re.search(r"^vendor_id\s*:\s*(\S+)", cpuinfo, re.M)
+    family = re.search(r"^cpu family\s*:\s*(\d+)", cpuinfo, re.M)
+    if not vendor or not family:
+        raise CheckFailed("/proc/cpuinfo has no vendor_id and cpu family")
+    return Processor(vendor[1], int(family[1]))
+
+
+def _available(session: Session) -> dict[str, int]:
+    return {
+        drive.serial: int(session.run(f"cat {session.p2pmem_attribute(drive.serial, 'available')}"))
+        for drive in session.topology.drives
+    }
+
+
+def _shown(pools: dict[str, int]) -> str:
+    return ", ".join(f"{serial} {size} bytes free" for serial, size in sorted(pools.items()))

@@ -1,0 +1,74 @@
+"""What doit runs in the verify stage."""
+
+import json
+import sys
+
+from boot.outcome import Outcome
+from boot.qemu import PROGRAM
+from boot.task import accel_cache
+from boot.topology import load_topology
+from host.errors import LabError
+from host.tools import require
+from kernel.choice import announce
+from kernel.selection import Selection
+from kernel.source import read_record
+from verify import reports
+from verify.run import Inputs, verify
+from verify.scenario import load_copies
+from verify.verdict import Verdict
+
+
+class NotVerified(LabError):
+    """The verdict is not a pass; the exit code tells how."""
+
+    def __init__(self, outcome: Outcome) -> None:
+        super().__init__(f"verdict: {outcome.word} ({outcome.meaning})")
+        self.exit_code = outcome.exit_code
+
+
+def run(selection: Selection) -> Verdict:
+    """Verify the build, print and write the verdict.
+
+    Raises:
+        NotVerified: the verdict is not a pass.
+        LabError: nothing could be verified.
+    """
+    require(PROGRAM)
+    if text := announce(selection.choice):
+        print(text)
+    inputs = inputs_of(selection)
+    print(f"   {inputs.topology.name}: {inputs.topology.description}; cpu {inputs.cpu}", flush=True)
+    verdict = verify(inputs, reports.live, _say)
+    reports.write_reports(verdict, inputs.folder)
+    reports.print_summary(verdict, inputs.folder, sys.stdout)
+    if verdict.outcome is not Outcome.PASSED:
+        raise NotVerified(verdict.outcome)
+    return verdict
+
+
+def inputs_of(selection: Selection) -> Inputs:
+    """Return what a selection asks to verify.
+
+    Raises:
+        LabError: a topology or scenario that cannot be used, or nothing has been built.
+    """
+    settings, workspace = selection.settings, selection.workspace
+    topology = load_topology(selection.topology_file)
+    record = read_record(workspace.source_record)
+    return Inputs(
+        kernel=json.loads(workspace.source_record.read_text(encoding="utf-8"))
+        | {"version": record.version},
+        bzimage=workspace.bzimage,
+        initramfs=workspace.initramfs,
+        topology=topology,
+        scenario=settings.scenario,
+        copies=load_copies(selection.scenario_file, topology),
+        accel=settings.accel,
+        accel_cache=accel_cache(),
+        cpu=settings.cpu or topology.cpu,
+        folder=selection.run_dir("verify"),
+    )
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)
