@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "drive.h"
+#include "pattern.h"
+
+static int fail_open(const char *path, int error, struct outcome *out)
+{
+	const char *hint = "";
+
+	if (error == EACCES || error == EPERM)
+		hint = " (root, or the drive's group, is needed)";
+	else if (error == EROFS)
+		hint = " (the drive is read-only)";
+	return fail_errno(out, STATUS_ERROR, error, "cannot open %s: %s%s",
+			  path, strerror(error), hint);
+}
+
+static int fail_kind(const char *path, const struct stat *st,
+		     struct outcome *out)
+{
+	const char *hint = "";
+
+	if (S_ISCHR(st->st_mode) && strstr(path, "nvme"))
+		hint = "; a controller's namespace is named like /dev/nvme0n1";
+	return fail(out, STATUS_ERROR,
+		    "%s is neither a block device nor a regular file%s",
+		    path, hint);
+}
+
+/* Read a number from an attribute of a block device, 0 if it has none. */
+static uint64_t block_attribute(dev_t dev, const char *name)
+{
+	char path[96];
+	unsigned long long value = 0;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/sys/dev/block/%u:%u/%s",
+		 major(dev), minor(dev), name);
+	file = fopen(path, "re");
+	if (!file)
+		return 0;
+	if (fscanf(file, "%llu", &value) != 1)
+		value = 0;
+	fclose(file);
+	return value;
+}
+
+/* The disk that a partition is on; the device itself if it is none. */
+static dev_t whole_disk(dev_t dev)
+{
+	unsigned int disk_major, disk_minor;
+	char path[96];
+	FILE *file;
+	int fields;
+
+	if (!block_attribute(dev, "partition"))
+		return dev;
+	snprintf(path, sizeof(path), "/sys/dev/block/%u:%u/../dev",
+		 major(dev), minor(dev));
+	file = fopen(path, "re");
+	if (!file)
+		return dev;
+	fields = fscanf(file, "%u:%u", &disk_major, &disk_minor);
+	fclose(file);
+	return fields == 2 ? makedev(disk_major, disk_minor) : dev;
+}
+
+static int probe_block(struct drive *drive, const struct stat *st,
+		       struct outcome *out)
+{
+	int sector;
+
+	if (ioctl(drive->fd, BLKGETSIZE64, &drive->size) ||
+	    ioctl(drive->fd, BLKSSZGET, &sector))
+		return fail_errno(out, STATUS_ERROR, errno,
+				  "cannot get size and block size of %s: %s",
+				  drive->path, strerror(errno));
+	drive->align = (uint32_t)sector;
+	drive->place = (struct place){
+		.block_device = true,
+		.device = whole_disk(st->st_rdev),
+		/* sysfs counts in sectors of 512 bytes, whatever the drive has. */
+		.start = block_attribute(st->st_rdev, "start") * 512,
+	};
+	return 0;
+}
+
+/* What O_DIRECT asks of a file; kernels before 6.1 do not tell. */
+static uint32_t file_alignment(int fd)
+{
+#ifdef STATX_DIOALIGN
+	struct statx stx;
+
+	if (!statx(fd, "", AT_EMPTY_PATH, STATX_DIOALIGN, &stx) &&
+	    stx.stx_mask & STATX_DIOALIGN && stx.stx_dio_offset_align)
+		return stx.stx_dio_offset_align;
+#else
+	(void)fd;
+#endif
+	return PATTERN_BLOCK;
+}
+
+static void probe_file(struct drive *drive, const struct stat *st)
+{
+	drive->size = (uint64_t)st->st_size;
+	drive->align = drive->direct ? file_alignment(drive->fd) : PATTERN_BLOCK;
+	drive->place = (struct place){
+		.device = st->st_dev,
+		.inode = st->st_ino,
+	};
+}
+
+static int probe(struct drive *drive, const struct stat *st,
+		 struct outcome *out)
+{
+	if (S_ISREG(st->st_mode))
+		probe_file(drive, st);
+	else if (probe_block(drive, st, out))
+		return -1;
+	if (drive->align < PATTERN_BLOCK)
+		drive->align = PATTERN_BLOCK;
+	return 0;
+}
+
+/* Some file systems refuse O_DIRECT with EINVAL; a block device never does. */
+static int open_direct(struct drive *drive, const char *path, int access,
+		       const struct stat *st)
+{
+	drive->direct = true;
+	drive->fd = open(path, access | O_CLOEXEC | O_DIRECT);
+	if (drive->fd >= 0 || errno != EINVAL || !S_ISREG(st->st_mode))
+		return drive->fd;
+	drive->direct = false;
+	drive->fd = open(path, access | O_CLOEXEC);
+	return drive->fd;
+}
+
+int drive_open(struct drive *drive, const char *path, int access,
+	       struct outcome *out)
+{
+	struct stat st;
+
+	*drive = (struct drive){ .fd = -1 };
+	if (stat(path, &st))
+		return fail_open(path, errno, out);
+	if (!S_ISBLK(st.st_mode) && !S_ISREG(st.st_mode))
+		return fail_kind(path, &st, out);
+	if (open_direct(drive, path, access, &st) < 0)
+		return fail_open(path, errno, out);
+	drive->path = path;
+	if (probe(drive, &st, out)) {
+		drive_close(drive);
+		return -1;
+	}
+	if (!drive->direct)
+		fprintf(stderr,
+			"p2pmem-test: warning: no O_DIRECT on %s, the CPU copies its data through the page cache\n",
+			path);
+	return 0;
+}
+
+void drive_close(struct drive *drive)
+{
+	if (drive->path)
+		close(drive->fd);
+	*drive = (struct drive){ .fd = -1 };
+}
+
+int drive_check_range(const struct drive *drive, const struct geometry *geo,
+		      bool wrap, struct outcome *out)
+{
+	uint64_t need = geo->offset;
+
+	if (geo->chunk_size % drive->align)
+		return fail(out, STATUS_USAGE,
+			    "--chunk_size %ju is no multiple of the %u-byte blocks of %s",
+			    (uintmax_t)geo->chunk_size, drive->align,
+			    drive->path);
+	if (geo->offset % drive->align)
+		return fail(out, STATUS_USAGE,
+			    "--offset %ju is no multiple of the %u-byte blocks of %s",
+			    (uintmax_t)geo->offset, drive->align, drive->path);
+
+	need += wrap ? geo->chunk_size : geometry_bytes(geo);
+	if (need > drive->size)
+		return fail(out, STATUS_ERROR,
+			    "%s is too short: the range ends at byte %ju, the drive at %ju",
+			    drive->path, (uintmax_t)need,
+			    (uintmax_t)drive->size);
+	return 0;
+}
+
+bool drives_overlap(const struct drive *a, const struct drive *b,
+		    const struct geometry *geo)
+{
+	uint64_t low = a->place.start, high = b->place.start;
+
+	if (a->place.block_device != b->place.block_device ||
+	    a->place.device != b->place.device ||
+	    a->place.inode != b->place.inode)
+		return false;
+	if (low > high) {
+		low = b->place.start;
+		high = a->place.start;
+	}
+	return high - low < geometry_bytes(geo);
+}

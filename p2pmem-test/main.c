@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "options.h"
+#include "outcome.h"
+#include "report.h"
+#include "run.h"
+#include "version.h"
+
+static void run_all(const struct options *opt, struct outcome *out)
+{
+	struct run run = { .opt = opt };
+
+	if (!out->status && !run_open(&run, opt, out)) {
+		report_start(&run);
+		run_phases(&run, out);
+	}
+	report_end(&run, out);
+	run_close(&run);
+}
+
+/* A result that could not be told is no success. */
+static int finish(enum status status)
+{
+	if (!fflush(stdout) && !ferror(stdout))
+		return (int)status;
+	fprintf(stderr, "p2pmem-test: cannot write to standard output: %s\n",
+		strerror(errno));
+	return status ? (int)status : STATUS_ERROR;
+}
+
+int main(int argc, char **argv)
+{
+	struct outcome out = { .status = STATUS_OK };
+	struct options opt;
+
+	switch (options_parse(&opt, argc, argv, &out)) {
+	case ACTION_HELP:
+		options_usage();
+		return finish(STATUS_OK);
+	case ACTION_VERSION:
+		puts("p2pmem-test " P2PMEM_TEST_VERSION);
+		return finish(STATUS_OK);
+	case ACTION_RUN:
+		run_all(&opt, &out);
+		break;
+	}
+	return finish(out.status);
+}
