@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from boot.topology import Nvme, Topology
+from host.errors import LabError
 from host.files import replacing
 
 MIB = 1 << 20
@@ -15,15 +16,23 @@ def image_paths(topology: Topology, folder: Path) -> dict[str, Path]:
     return {drive.serial: folder / f"{drive.serial}.img" for drive in topology.drives}
 
 
-def create_blank(topology: Topology, folder: Path, *, keep: bool) -> dict[str, Path]:
-    """Make sparse images full of zeros; with ``keep`` an image of the right size stays."""
+def create_blank(topology: Topology, folder: Path) -> dict[str, Path]:
+    """Make sparse images full of zeros, where there is none from an earlier boot.
+
+    Raises:
+        LabError: an image is there, but of another size than the topology says.
+    """
     paths = image_paths(topology, folder)
     for drive in topology.drives:
         path, size = paths[drive.serial], drive.drive_mib * MIB
-        if keep and path.exists() and path.stat().st_size == size:
-            continue
-        with replacing(path) as temporary, temporary.open("wb") as stream:
-            stream.truncate(size)
+        if not path.exists():
+            with replacing(path) as temporary, temporary.open("wb") as stream:
+                stream.truncate(size)
+        elif path.stat().st_size != size:
+            raise LabError(
+                f"{path} has {path.stat().st_size} bytes, but {topology.name} wants {size}",
+                hint="move it away if you still need it, else remove it",
+            )
     return paths
 
 

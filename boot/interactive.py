@@ -1,7 +1,6 @@
 """``doit boot``: the guest's serial console in the user's own terminal."""
 
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -18,6 +17,7 @@ from host.errors import LabError
 from host.tools import missing_tool
 
 GDB_PORT = 1234
+NO_TERMINAL = (80, 24)  # columns and rows where standard input is no terminal
 LEAVE = (
     "Leave with `poweroff` in the guest, or with Ctrl-A X at any time; Ctrl-C goes to the guest."
 )
@@ -28,7 +28,7 @@ def with_terminal(vm: Vm, size_socket: Path) -> Vm:
 
     The second serial port carries later changes of the size: see :func:`_follow_size`.
     """
-    columns, rows = shutil.get_terminal_size()
+    columns, rows = _terminal_size()
     return replace(
         vm,
         console=(
@@ -94,12 +94,23 @@ def _run(argv: list[str], size_socket: Path) -> int:
         signal.signal(signal.SIGINT, before)
 
 
+def _terminal_size() -> tuple[int, int]:
+    """Return columns and rows of the terminal that QEMU gets.
+
+    Not shutil's: the variables COLUMNS and LINES stay as they were when the window changes.
+    """
+    try:
+        return os.get_terminal_size(sys.__stdin__.fileno() if sys.__stdin__ else 0)
+    except OSError:
+        return NO_TERMINAL
+
+
 @contextmanager
 def _follow_size(size_socket: Path) -> Iterator[None]:
     """Tell the guest the terminal's size whenever it changes: a serial line does not carry it."""
 
     def changed(_number: int, _frame: FrameType | None) -> None:
-        columns, rows = shutil.get_terminal_size()
+        columns, rows = _terminal_size()
         try:
             with socket.socket(socket.AF_UNIX) as line:
                 line.connect(str(size_socket))

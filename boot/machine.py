@@ -76,11 +76,13 @@ def running(vm: Vm, folder: Path) -> Iterator[Guest]:
         stack.callback(_stop, process)
         write_text(folder / "qemu.pid", f"{process.pid}\n")
         stack.callback((folder / "qemu.pid").unlink)
-        ends = [_accept(listener, process, folder / "qemu.log") for listener in listeners]
-        qmp = _qmp_of(ends[1], process, folder / "qemu.log")
+        serial, monitor = (
+            stack.enter_context(_accept(listener, process, folder / "qemu.log"))
+            for listener in listeners
+        )
+        qmp = _qmp_of(monitor, process, folder / "qemu.log")
         stack.callback(qmp.close)
-        stack.callback(ends[0].close)
-        yield Guest(Console(ends[0], log, qmp), qmp, log, process)
+        yield Guest(Console(serial, log, qmp), qmp, log, process)
 
 
 def _console(sockets: Path) -> tuple[str, ...]:
@@ -139,7 +141,6 @@ def _qmp_of(connection: socket.socket, process: "subprocess.Popen[bytes]", log: 
     try:
         return Qmp(connection)
     except QmpError as error:
-        connection.close()
         try:
             process.wait(ENDING_TIMEOUT)
         except subprocess.TimeoutExpired:

@@ -33,13 +33,18 @@ class Qmp:
     def __init__(self, connection: socket.socket) -> None:
         connection.settimeout(ANSWER_TIMEOUT)
         self._connection = connection
-        self._stream = connection.makefile("rw", encoding="utf-8")
-        self._receive()  # the greeting
-        self.execute("qmp_capabilities")
+        # Only to read: a text stream for both directions forgets what it has read ahead on a write.
+        self._answers = connection.makefile("r", encoding="utf-8")
+        try:
+            self._receive()  # the greeting
+            self.execute("qmp_capabilities")
+        except QmpError:
+            self.close()
+            raise
 
     def close(self) -> None:
         """End the connection; QEMU goes on."""
-        self._stream.close()
+        self._answers.close()
         self._connection.close()
 
     def execute(self, command: str, **arguments: object) -> Any:  # noqa: ANN401 - JSON
@@ -49,8 +54,8 @@ class Qmp:
             QmpError: QEMU says no, has gone, or does not answer within 30 s.
         """
         try:
-            self._stream.write(json.dumps({"execute": command, "arguments": arguments}) + "\n")
-            self._stream.flush()
+            request = json.dumps({"execute": command, "arguments": arguments})
+            self._connection.sendall(f"{request}\n".encode())
             answer = self._receive()
         except OSError as error:
             raise QmpError(f"QEMU does not answer to {command}: {error}") from error
@@ -74,7 +79,7 @@ class Qmp:
     def _receive(self) -> dict[str, Any]:
         """Return the next answer; events in between are not for us."""
         try:
-            while line := self._stream.readline():
+            while line := self._answers.readline():
                 message: dict[str, Any] = json.loads(line)
                 if "event" not in message:
                     return message

@@ -1,6 +1,9 @@
 """What doit runs in the boot stage."""
 
 import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,35 +25,45 @@ def accel_cache() -> Path:
 def boot(selection: Selection) -> None:
     """Give the user the guest's console."""
     require(PROGRAM)
-    workspace, settings = selection.workspace, selection.settings
     topology = load_topology(selection.topology_file)
     folder = selection.run_dir("boot")
-    vm = _vm(workspace, topology, settings.cpu, folder, keep=settings.keep)
-    chosen = accel.resolve(settings.accel, vm, folder / "probe", accel_cache(), _say)
-    vm = replace(vm, accel=chosen)
-    if settings.gdb:
-        source = read_record(workspace.source_record).tree
-        print("gdb, in another terminal:", file=sys.stderr)
-        print(
-            f"  {interactive.gdb_command(workspace.vmlinux, source, workspace.root)}\n",
-            file=sys.stderr,
-        )
-        vm = interactive.waiting_for_gdb(vm)
-    if settings.keep:
-        _say(f"the drive images in {folder} are kept")
-    interactive.boot(vm)
+    with _drive_folder(folder, keep=selection.settings.keep) as drives:
+        vm = _vm(selection, topology, create_blank(topology, drives))
+        chosen = accel.resolve(selection.settings.accel, vm, folder / "probe", accel_cache(), _say)
+        vm = replace(vm, accel=chosen)
+        if selection.settings.gdb:
+            _say(f"gdb, in another terminal:\n  {_gdb_command(selection.workspace)}\n")
+            vm = interactive.waiting_for_gdb(vm)
+        interactive.boot(vm)
 
 
-def _vm(workspace: Workspace, topology: Topology, cpu: str, folder: Path, *, keep: bool) -> Vm:
+@contextmanager
+def _drive_folder(folder: Path, *, keep: bool) -> Iterator[Path]:
+    """Give a place for drive images: one that stays, or one that goes with this boot."""
+    if keep:
+        _say(f"the drive images are kept in {folder}")
+        yield folder
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="throw-away-", dir=folder) as scratch:
+        yield Path(scratch)
+
+
+def _vm(selection: Selection, topology: Topology, drives: dict[str, Path]) -> Vm:
     return Vm(
         topology=topology,
-        kernel=workspace.bzimage,
-        initramfs=workspace.initramfs,
-        drives=create_blank(topology, folder, keep=keep),
+        kernel=selection.workspace.bzimage,
+        initramfs=selection.workspace.initramfs,
+        drives=drives,
         accel="",
-        cpu=cpu or topology.cpu,
+        cpu=selection.settings.cpu or topology.cpu,
         console=(),
     )
+
+
+def _gdb_command(workspace: Workspace) -> str:
+    source = read_record(workspace.source_record).tree
+    return interactive.gdb_command(workspace.vmlinux, source, workspace.root)
 
 
 def _say(text: str) -> None:

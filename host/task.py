@@ -18,7 +18,7 @@ EXPECTED = (LabError, OSError, KeyboardInterrupt)
 def report(error: BaseException) -> LabError:
     """Print one of the EXPECTED errors on stderr; return it with message and exit code."""
     if isinstance(error, KeyboardInterrupt):
-        error = Interrupted("interrupted", hint="the same command carries on")
+        error = Interrupted("interrupted; the same command carries on")
     elif not isinstance(error, LabError):
         error = LabError(str(error))
     print(f"error: {error}", file=sys.stderr)

@@ -100,10 +100,13 @@ def _explain(tree: Path, item: Unstuck, config: dict[str, str]) -> str:
         return f"{head}; this kernel has no symbol {request.symbol}"
     if request.value == OFF:
         forcing = [name for name in kconfig.selectors(tree, request.symbol) if name in config]
-        return f"{head}; it is selected by {', '.join(forcing) or 'no symbol: it is always on'}"
+        if forcing:
+            return f"{head}; it is selected by {', '.join(forcing)}"
+        return f"{head}; no symbol selects it, so it has a default that cannot be changed"
     expressions = kconfig.dependencies(tree, request.symbol)
     if not expressions:
         return f"{head}; it depends on nothing, so another symbol selects or implies its value"
     names = sorted({name for text in expressions for name in kconfig.symbols_in(text)})
     values = ", ".join(f"{name}={config.get(name, OFF)}" for name in names)
-    return f"{head}; it depends on {' && '.join(expressions)} ({values})"
+    whole = " && ".join(f"({text})" if "||" in text else text for text in expressions)
+    return f"{head}; it depends on {whole} ({values})"

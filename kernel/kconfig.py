@@ -17,10 +17,14 @@ SYMBOL = re.compile(r"\b\d*[A-Z][A-Z0-9_]*\b")
 def dependencies(tree: Path, symbol: str) -> list[str]:
     """Return the ``depends on`` and enclosing ``if`` expressions of a symbol, as in Kconfig.
 
-    Only those of the file that defines it: what a parent file puts around its ``source`` line is
-    not followed. Empty if no Kconfig file defines the symbol, or it depends on nothing.
+    Those around the ``source`` lines that lead to its file come first. Empty if no Kconfig file
+    defines the symbol, or it depends on nothing.
     """
-    return [expression for path in _defining(tree, symbol) for expression in _of(path, symbol)]
+    entry = re.compile(rf"(?:menu)?config {re.escape(symbol)}$")
+    found = []
+    for path in _defining(tree, symbol):
+        found += [*_around_file(tree, path), *_conditions(path, entry)]
+    return list(dict.fromkeys(found))
 
 
 def is_defined(tree: Path, symbol: str) -> bool:
@@ -60,8 +64,18 @@ def _kconfig_files(tree: Path) -> Iterator[Path]:
         yield from sorted(folder.rglob("Kconfig*"))
 
 
-def _of(path: Path, symbol: str) -> list[str]:
-    """Walk one Kconfig file; keep the conditions around the symbol and its own ``depends on``."""
+def _around_file(tree: Path, path: Path) -> list[str]:
+    """Return the conditions under which a file is read, from the outermost file inwards."""
+    text = f'source "{path.relative_to(tree)}"'
+    for parent in _kconfig_files(tree):
+        if text in parent.read_text(encoding="utf-8", errors="replace"):
+            line = re.compile(re.escape(text) + "$")
+            return [*_around_file(tree, parent), *_conditions(parent, line)]
+    return []
+
+
+def _conditions(path: Path, item: re.Pattern[str]) -> list[str]:
+    """Walk one Kconfig file; return the conditions around an item and its own ``depends on``."""
     found: list[str] = []
     blocks: list[list[str]] = []  # conditions of the blocks that are open, innermost last
     owner: list[str] = []  # where a `depends on` belongs: to the item that was begun last
@@ -72,12 +86,10 @@ def _of(path: Path, symbol: str) -> list[str]:
         elif BLOCK.match(line):
             owner = [line.removeprefix("if ")] if line.startswith("if ") else []
             blocks.append(owner)
-        elif entry := ENTRY.match(line):
-            owner = []
-            if entry[1] == symbol:
-                owner = found
-                found += [condition for block in blocks for condition in block]
-        elif OTHER_ITEM.match(line):
+        elif item.match(line):
+            owner = found
+            found += [condition for block in blocks for condition in block]
+        elif ENTRY.match(line) or OTHER_ITEM.match(line):
             owner = []
         elif depends := DEPENDS.match(line):
             owner.append(depends[1])

@@ -21,11 +21,19 @@ KERNELLESS = {"settings", "test:lint", "test:format", "test:types", "test:unit"}
 
 @dataclass(frozen=True)
 class Selection:
-    """What one run of doit works on."""
+    """What one run of doit works on.
+
+    Attributes:
+        settings: all settings, with defaults.
+        choice: the kernel.
+        workspace: where it is built.
+        given: the settings as they were typed.
+    """
 
     settings: Settings
     choice: Choice
     workspace: Workspace
+    given: dict[str, str]
 
     @property
     def fragments(self) -> tuple[Path, ...]:
@@ -62,11 +70,12 @@ def select(argv: Sequence[str]) -> Selection:
             f"the path '{BUILD}' has a space or a colon; the kernel's Makefile refuses both",
             hint="move this checkout to another directory",
         )
-    settings = read_settings(assignments(argv), Root(CONFIGS, invoked_from()))
+    given = assignments(argv)
+    settings = read_settings(given, Root(CONFIGS, invoked_from()))
     choice = choose(settings.kernel, decide=_needs_kernel(argv))
     # Another set of fragments is another kernel: both stay built, side by side.
     label = "+".join([choice.label, *(_plain(path.stem) for path in settings.config)])
-    return Selection(settings, choice, Workspace(BUILD / label))
+    return Selection(settings, choice, Workspace(BUILD / label), given)
 
 
 def _needs_kernel(argv: Sequence[str]) -> bool:

@@ -1,5 +1,6 @@
 """What doit runs in the kernel stage."""
 
+import shlex
 import sys
 from pathlib import Path
 
@@ -33,8 +34,10 @@ def menuconfig(selection: Selection) -> None:
     fragment = selection.workspace.root / "menuconfig.config"
     changed = config.edit(kbuild(selection), fragment)
     if changed:
-        print(f"{changed} changed lines are in {fragment}")
-        print(f"build with them: doit config={fragment} build (copy the file to keep it)")
+        fragments = ",".join(map(str, (*selection.settings.config, fragment)))
+        words = [f"{name}={value}" for name, value in selection.given.items() if name != "config"]
+        print(f"{changed} changed lines are in {fragment}; copy the file to keep it")
+        print(f"build with them: {shlex.join(['./doit', *words, f'config={fragments}', 'build'])}")
     else:
         print("nothing was changed")
 

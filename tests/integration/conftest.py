@@ -1,0 +1,90 @@
+"""What the tests with a real kernel and a real QEMU share: the build, and ways to verify it."""
+
+import json
+import os
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from boot.topology import load_topology
+from kernel.kbuild import Kbuild
+from kernel.source import read_record
+from settings.paths import CONFIGS, Workspace, cache_dir
+from tests.task import SETTINGS_VARIABLE, WORKSPACE_VARIABLE
+from verify.run import Inputs, verify
+from verify.runner import Result
+from verify.scenario import load_copies
+from verify.verdict import Verdict
+
+JOBS = os.cpu_count() or 1
+
+
+@pytest.fixture(scope="session")
+def workspace() -> Workspace:
+    """Return the build that is tested; `doit test` names it."""
+    named = os.environ.get(WORKSPACE_VARIABLE)
+    if not named:
+        raise pytest.UsageError(
+            f"these tests need a built kernel: run `doit test:kernel`, which sets "
+            f"{WORKSPACE_VARIABLE}, or `pytest -m 'not kernel'` for the others"
+        )
+    return Workspace(Path(named))
+
+
+@pytest.fixture(scope="session")
+def kbuild(workspace: Workspace) -> Kbuild:
+    """Return how to build something against the tested kernel."""
+    return Kbuild(read_record(workspace.source_record).tree, workspace.linux, JOBS)
+
+
+def doit_argv(*words: str) -> list[str]:
+    """Return a doit command line that works on the tested build; later settings win."""
+    given = json.loads(os.environ[SETTINGS_VARIABLE])
+    return [
+        sys.executable,
+        "-m",
+        "doit",
+        *(f"{name}={text}" for name, text in given.items()),
+        *words,
+    ]
+
+
+@dataclass(frozen=True)
+class Lab:
+    """Verifies the tested build, each time in a folder of its own."""
+
+    workspace: Workspace
+    folder: Path
+
+    def inputs(self, topology: str = "switch-q35", **changes: object) -> Inputs:
+        """Return what a verification of a topology takes, with some of it changed."""
+        tree = load_topology(CONFIGS / "topologies" / f"{topology}.toml")
+        inputs = Inputs(
+            kernel={"version": read_record(self.workspace.source_record).version},
+            bzimage=self.workspace.bzimage,
+            initramfs=self.workspace.initramfs,
+            topology=tree,
+            scenario="copy",
+            copies=load_copies(CONFIGS / "scenarios/copy.toml", tree),
+            accel="auto",
+            accel_cache=cache_dir() / "accel.json",
+            cpu=tree.cpu,
+            folder=self.folder,
+        )
+        return replace(inputs, **changes)  # type: ignore[arg-type]
+
+    def verify(self, inputs: Inputs) -> Verdict:
+        """Verify, printing each result (pytest shows them if the test fails)."""
+        return verify(inputs, _print, print)
+
+
+@pytest.fixture
+def lab(workspace: Workspace, tmp_path: Path) -> Lab:
+    """Return a lab for one test."""
+    return Lab(workspace, tmp_path / "run")
+
+
+def _print(result: Result) -> None:
+    print(result.status.value, result.title, result.detail)

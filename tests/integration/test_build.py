@@ -1,0 +1,87 @@
+"""What is built from the real kernel source is what it should be, and says so if it is not."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from host.process import ProgramFailed
+from kernel.config import ConfigError, configure
+from kernel.external import build_module
+from kernel.kbuild import Kbuild
+from kernel.selection import BASE_FRAGMENT
+from kernel.source import read_record
+from rootfs.initramfs import Parts, find_busybox, pack
+from settings.paths import PROJECT, Workspace
+
+pytestmark = pytest.mark.kernel
+
+FIXTURES = PROJECT / "tests/fixtures"
+
+
+def test_a_line_that_cannot_stick_stops_the_build(kbuild: Kbuild, tmp_path: Path) -> None:
+    fragment = tmp_path / "mine.config"
+    fragment.write_text("CONFIG_EXT4_FS_SECURITY=y\n")
+    trial = Kbuild(kbuild.source, tmp_path / "linux", kbuild.jobs)
+    with pytest.raises(ConfigError, match=r"mine\.config:1: CONFIG_EXT4_FS_SECURITY=y") as caught:
+        configure(trial, (BASE_FRAGMENT, fragment), tmp_path / "log")
+    assert "EXT4_FS=n" in caught.value.message
+    assert not (trial.output / ".config").exists()
+
+
+def test_a_dropped_line_is_noticed_by_what_needs_it(kbuild: Kbuild, tmp_path: Path) -> None:
+    fragment = tmp_path / "p2pdma.config"
+    fragment.write_text(BASE_FRAGMENT.read_text().replace("CONFIG_ZONE_DEVICE=y\n", ""))
+    trial = Kbuild(kbuild.source, tmp_path / "linux", kbuild.jobs)
+    with pytest.raises(ConfigError, match="CONFIG_PCI_P2PDMA=y did not stick") as caught:
+        configure(trial, (fragment,), tmp_path / "log")
+    assert "ZONE_DEVICE=n" in caught.value.message
+
+
+def test_assigning_vm_flags_does_not_compile(kbuild: Kbuild, tmp_path: Path) -> None:
+    # Since 6.3 vm_flags is const; the lesson of all older modules that map device memory.
+    with pytest.raises(ProgramFailed, match=r"read-only member .*vm_flags"):
+        build_module(kbuild, FIXTURES / "vm_flags_assign", tmp_path / "out", tmp_path / "log")
+
+
+def test_the_module_builds_alone(workspace: Workspace, tmp_path: Path) -> None:
+    copy = shutil.copytree(PROJECT / "p2pmem-pci", tmp_path / "p2pmem-pci")
+    done = subprocess.run(
+        ["make", "-C", str(copy), f"KDIR={workspace.linux}", "W=1"],
+        env={"PATH": os.environ["PATH"]},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "warning" not in done.stderr.lower()
+    assert (copy / "p2pmem_pci.ko").is_file()
+
+
+def test_the_module_is_clean_for_checkpatch(workspace: Workspace) -> None:
+    checkpatch = read_record(workspace.source_record).tree / "scripts/checkpatch.pl"
+    sources = sorted((PROJECT / "p2pmem-pci").glob("*.[ch]"))
+    done = subprocess.run(
+        ["perl", str(checkpatch), "--strict", "--no-tree", "--terse", "-f", *map(str, sources)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+
+
+def test_the_same_parts_give_the_same_image(workspace: Workspace, tmp_path: Path) -> None:
+    parts = Parts(find_busybox(), workspace.module, workspace.tool, workspace.vmlinux)
+    images = [tmp_path / name / "initramfs.cpio.lz4" for name in ("one", "another")]
+    for image in images:
+        image.parent.mkdir()
+        pack(parts, workspace.linux / "usr/gen_init_cpio", image)
+    assert images[0].read_bytes() == images[1].read_bytes()
+    assert images[0].read_bytes() == workspace.initramfs.read_bytes()
+
+
+def test_nothing_of_this_machine_is_in_the_kernel(workspace: Workspace) -> None:
+    for path in (workspace.bzimage, workspace.module, workspace.tool):
+        assert str(PROJECT).encode() not in path.read_bytes(), path

@@ -1,0 +1,191 @@
+"""What is broken on purpose is found, and each kind of end is told from the others."""
+
+import os
+import signal
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from boot.outcome import Outcome
+from boot.trace import Memory
+from kernel.external import build_module
+from kernel.kbuild import Kbuild
+from rootfs.initramfs import Parts, find_busybox, pack
+from settings.paths import PROJECT, Workspace
+from tests.integration.conftest import Lab
+from verify import run, system_checks
+from verify.plan import guest_checks, host_checks
+from verify.runner import Check, Status
+from verify.scenario import Copy
+from verify.session import Session
+from verify.timeouts import Timeouts
+from verify.verdict import Verdict
+
+pytestmark = pytest.mark.kernel
+
+SHORT = Timeouts(boot=120, command=10, copy=30, shutdown=30)
+FAULTY = PROJECT / "tests/fixtures/faulty_module"
+Act = Callable[[Session], str]
+
+
+@pytest.fixture
+def during(monkeypatch: pytest.MonkeyPatch) -> Callable[[Act], None]:
+    """Return a function that puts one more act right before the copies."""
+
+    def insert(act: Act) -> None:
+        def planned(copies: list[Copy]) -> list[Check]:
+            checks = guest_checks(copies)
+            first = next(number for number, item in enumerate(checks) if "copy" in item.title)
+            return [*checks[:first], Check("broken on purpose", act), *checks[first:]]
+
+        monkeypatch.setattr(run, "guest_checks", planned)
+        monkeypatch.setattr(run, "timeouts_for", lambda _accel: SHORT)
+
+    return insert
+
+
+@pytest.fixture
+def after(monkeypatch: pytest.MonkeyPatch) -> Callable[[Act], None]:
+    """Return a function that puts one more act between power-off and the host's checks."""
+
+    def insert(act: Act) -> None:
+        monkeypatch.setattr(
+            run, "host_checks", lambda copies: [Check("tampering", act), *host_checks(copies)]
+        )
+
+    return insert
+
+
+def failed(verdict: Verdict) -> dict[str, str]:
+    """Return title and detail of what failed."""
+    return {
+        result.title: result.detail for result in verdict.results if result.status is Status.FAILED
+    }
+
+
+def flip(path: Path, offset: int) -> None:
+    """Invert one byte of a file."""
+    with path.open("r+b") as stream:
+        stream.seek(offset)
+        byte = stream.read(1)[0]
+        stream.seek(offset)
+        stream.write(bytes([byte ^ 0xFF]))
+
+
+def test_a_flipped_byte_in_the_destination_is_found(lab: Lab, after: Callable[[Act], None]) -> None:
+    inputs = lab.inputs()
+    copy = inputs.copies[-1]
+    place = copy.offset + 4321
+
+    def tamper(session: Session) -> str:
+        flip(session.images.paths[copy.destination], place)
+        return "flipped"
+
+    after(tamper)
+    verdict = lab.verify(inputs)
+    assert verdict.outcome is Outcome.FAILED
+    assert list(failed(verdict)) == ["host: copied ranges are the same on both images"]
+    assert f"byte {place} of {copy.destination}" in verdict.cause
+
+
+def test_a_stray_write_is_found(lab: Lab, after: Callable[[Act], None]) -> None:
+    inputs = lab.inputs()
+    serial = inputs.copies[0].source
+    last = inputs.topology.drive(serial).drive_mib * (1 << 20) - 1
+
+    def tamper(session: Session) -> str:
+        flip(session.images.paths[serial], last)
+        return "flipped"
+
+    after(tamper)
+    verdict = lab.verify(inputs)
+    assert verdict.outcome is Outcome.FAILED
+    assert f"byte {last} of {serial}" in verdict.cause
+
+
+def test_a_copy_through_ram_is_no_pass_although_the_data_is_right(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("verify.copy_check._memory", lambda _session, _copy: [])
+    verdict = lab.verify(lab.inputs())
+    assert verdict.outcome is Outcome.FAILED
+    copies = [title for title in failed(verdict) if title.startswith("copy")]
+    assert len(copies) == len(verdict.copies) - 1  # the control through host RAM is what it says
+    assert Memory.RAM.value in verdict.cause
+
+
+def test_a_panic_is_a_panic(lab: Lab, during: Callable[[Act], None]) -> None:
+    during(lambda session: session.run("echo c >/proc/sysrq-trigger"))
+    verdict = lab.verify(lab.inputs())
+    assert verdict.outcome is Outcome.PANIC
+    assert "sysrq triggered crash" in verdict.cause
+    assert any(result.status is Status.NOT_RUN for result in verdict.results)
+
+
+def test_a_killed_qemu_is_a_lost_vm(lab: Lab, during: Callable[[Act], None]) -> None:
+    def kill(session: Session) -> str:
+        os.kill(session.guest.process.pid, signal.SIGKILL)
+        return session.run("true")
+
+    during(kill)
+    assert lab.verify(lab.inputs()).outcome is Outcome.LOST
+
+
+def test_a_command_that_does_not_end_is_a_timeout(lab: Lab, during: Callable[[Act], None]) -> None:
+    during(lambda session: session.run("sleep 1000"))
+    inputs = lab.inputs()
+    verdict = lab.verify(inputs)
+    assert verdict.outcome is Outcome.TIMEOUT
+    assert "Show Blocked State" in (inputs.folder / "console.log").read_text()
+
+
+def test_a_frozen_guest_is_a_hang(lab: Lab, during: Callable[[Act], None]) -> None:
+    def freeze(session: Session) -> str:
+        session.guest.qmp.execute("stop")
+        return session.run("true")
+
+    during(freeze)
+    assert lab.verify(lab.inputs()).outcome is Outcome.HANG
+
+
+@pytest.fixture(scope="module")
+def faulty(workspace: Workspace, kbuild: Kbuild, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a root file system whose module fails on purpose."""
+    folder = tmp_path_factory.mktemp("faulty")
+    build_module(kbuild, FAULTY, folder / "module", folder / "module.log")
+    image = folder / "initramfs.cpio.lz4"
+    parts = Parts(
+        busybox=find_busybox(),
+        module=folder / "module/p2pmem_pci.ko",
+        tool=workspace.tool,
+        vmlinux=workspace.vmlinux,
+    )
+    pack(parts, workspace.linux / "usr/gen_init_cpio", image)
+    return image
+
+
+def test_a_module_that_does_not_load(lab: Lab, faulty: Path) -> None:
+    verdict = lab.verify(lab.inputs(initramfs=faulty))
+    assert verdict.outcome is Outcome.FAILED
+    assert "No such device" in failed(verdict)["module loads without a warning"]
+
+
+@pytest.mark.parametrize(("fault", "outcome"), [("warn", Outcome.WARNING), ("oops", Outcome.OOPS)])
+def test_a_module_that_makes_the_kernel_complain(
+    lab: Lab, faulty: Path, monkeypatch: pytest.MonkeyPatch, fault: str, outcome: Outcome
+) -> None:
+    monkeypatch.setattr(system_checks, "MODULE", f"p2pmem_pci fault={fault}")
+    monkeypatch.setattr(run, "timeouts_for", lambda _accel: SHORT)
+    verdict = lab.verify(lab.inputs(initramfs=faulty))
+    assert verdict.outcome is outcome
+    assert "no oops, WARN or BUG in the log" in failed(verdict)
+
+
+def test_qemu_that_cannot_start_is_no_pass(lab: Lab) -> None:
+    inputs = lab.inputs(cpu="no-such-model")
+    verdict = lab.verify(replace(inputs, accel="tcg"))
+    assert verdict.outcome is Outcome.LOST
+    assert "no-such-model" in verdict.cause
+    assert {result.status for result in verdict.results} == {Status.NOT_RUN}
