@@ -25,8 +25,12 @@ static DEFINE_IDA(p2pmem_ida);
 static LIST_HEAD(p2pmem_nodes);
 static DEFINE_MUTEX(p2pmem_nodes_lock);
 
+/*
+ * Not plain p2pmem: below the PCI function the driver core makes a directory
+ * with the name of the class, and p2pmem/ is that of PCI's own attributes.
+ */
 static struct class p2pmem_class = {
-	.name = P2PMEM_NAME,
+	.name = P2PMEM_NAME "_device",
 };
 
 /*
@@ -84,6 +88,7 @@ static struct p2pmem_node *p2pmem_node_alloc(struct pci_dev *pdev)
 	node->pdev = pci_dev_get(pdev);
 	device_initialize(&node->dev);
 	node->dev.class = &p2pmem_class;
+	node->dev.parent = &pdev->dev;
 	node->dev.release = p2pmem_node_release;
 	cdev_init(&node->cdev, &p2pmem_fops);
 	node->cdev.owner = THIS_MODULE;
@@ -95,31 +100,6 @@ static struct p2pmem_node *p2pmem_node_alloc(struct pci_dev *pdev)
 	}
 	node->inode = inode;
 	return node;
-}
-
-/*
- * The node cannot be a child of the PCI function: between the two the driver
- * core would make a directory with the name of the class, and p2pmem is already
- * that of PCI's own attributes. So it has no parent, and the usual link to one
- * is made here, before user space hears of the node.
- */
-static int p2pmem_node_publish(struct p2pmem_node *node)
-{
-	struct device *dev = &node->dev;
-	int err;
-
-	dev_set_uevent_suppress(dev, true);
-	err = cdev_device_add(&node->cdev, dev);
-	if (err)
-		return err;
-	err = sysfs_create_link(&dev->kobj, &node->pdev->dev.kobj, "device");
-	if (err) {
-		cdev_device_del(&node->cdev, dev);
-		return err;
-	}
-	dev_set_uevent_suppress(dev, false);
-	kobject_uevent(&dev->kobj, KOBJ_ADD);
-	return 0;
 }
 
 /* The lowest free number, so that a function that comes back has its old one. */
@@ -134,7 +114,7 @@ static int p2pmem_node_register(struct p2pmem_node *node)
 	node->dev.devt = MKDEV(MAJOR(p2pmem_devt), MINOR(p2pmem_devt) + minor);
 	err = dev_set_name(&node->dev, P2PMEM_NAME "%d", minor);
 	if (!err)
-		err = p2pmem_node_publish(node);
+		err = cdev_device_add(&node->cdev, &node->dev);
 	if (err)
 		ida_free(&p2pmem_ida, minor);
 	return err;
@@ -143,7 +123,6 @@ static int p2pmem_node_register(struct p2pmem_node *node)
 /* Frees the number at once; a holder of the old file keeps only the memory. */
 static void p2pmem_node_remove(struct p2pmem_node *node)
 {
-	sysfs_remove_link(&node->dev.kobj, "device");
 	cdev_device_del(&node->cdev, &node->dev);
 	ida_free(&p2pmem_ida, MINOR(node->dev.devt) - MINOR(p2pmem_devt));
 	p2pmem_revoke(node);

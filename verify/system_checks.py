@@ -19,7 +19,7 @@ LIST_FUNCTIONS = (
     "echo $(readlink -f $d) $(cat $d/vendor) $(cat $d/device); done"
 )
 LIST_NODES = (
-    "for d in /sys/class/p2pmem/p2pmem*; do "
+    "for d in /sys/class/p2pmem_device/p2pmem*; do "
     "echo ${d##*/} $(basename $(readlink -f $d/device)) $(cat $d/dev); done"
 )
 
