@@ -15,6 +15,7 @@ from pathlib import Path
 
 from boot.console import GuestEnded
 from boot.machine import QemuFailed, running
+from boot.outcome import Outcome
 from boot.qemu import PROGRAM, SERVE, Vm
 from host.errors import LabError
 from host.files import write_text
@@ -68,6 +69,8 @@ def _probe(vm: Vm, folder: Path) -> str:
         with running(vm, folder) as guest:
             guest.console.wait_ready(PROBE_TIMEOUT)
     except (GuestEnded, QemuFailed) as error:
+        if isinstance(error, GuestEnded) and error.outcome in (Outcome.OOPS, Outcome.PANIC):
+            return ""  # a kernel that has come so far runs, whatever it is worth
         return error.message.splitlines()[0][:200]
     return ""
 

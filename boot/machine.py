@@ -75,7 +75,7 @@ def running(vm: Vm, folder: Path) -> Iterator[Guest]:
         process = _start(argv, folder / "qemu.log")
         stack.callback(_stop, process)
         write_text(folder / "qemu.pid", f"{process.pid}\n")
-        stack.callback((folder / "qemu.pid").unlink)
+        stack.callback((folder / "qemu.pid").unlink, missing_ok=True)
         serial, monitor = (
             stack.enter_context(_accept(listener, process, folder / "qemu.log"))
             for listener in listeners

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from host.errors import LabError
 from kernel.choice import Choice, choose
+from kernel.registry import TreeKernel
+from kernel.version import check_user_tree
 from settings.command_line import assignments, read_settings
 from settings.model import STANDARD_SCENARIO, Settings
 from settings.parse import Root
@@ -72,7 +74,10 @@ def select(argv: Sequence[str]) -> Selection:
         )
     given = assignments(argv)
     settings = read_settings(given, Root(CONFIGS, invoked_from()))
-    choice = choose(settings.kernel, decide=_needs_kernel(argv))
+    needed = _needs_kernel(argv)
+    choice = choose(settings.kernel, decide=needed)
+    if needed and isinstance(choice.kernel, TreeKernel):
+        check_user_tree(choice.kernel.tree)
     # Another set of fragments is another kernel: both stay built, side by side.
     label = "+".join([choice.label, *(_plain(path.stem) for path in settings.config)])
     return Selection(settings, choice, Workspace(BUILD / label), given)

@@ -1,6 +1,5 @@
 """From the text of a setting to its value, or to one error that names the choices."""
 
-import difflib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +25,8 @@ class Root:
 
 def unknown(what: str, given: str, known: Iterable[str]) -> SettingError:
     """Return the error for a name that is not among ``known``, with the nearest ones suggested."""
+    import difflib  # not at every start of doit
+
     names = sorted(known)
     near = difflib.get_close_matches(given, names, n=1, cutoff=0.5)
     guess = f" Did you mean {near[0]!r}?" if near else ""

@@ -1,0 +1,189 @@
+"""The task graph itself, in a copy of the checkout that has never built anything."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from settings.paths import PROJECT
+
+# There is no network, and whoever asks it is heard.
+NO_NETWORK = """
+import os, socket
+def refuse(*args, **kwargs):
+    os.write(2, b"asked the network\\n")
+    raise OSError("no network")
+socket.getaddrinfo = socket.socket.connect = refuse
+"""
+
+# For each task: does it always run, and do its actions fit the functions that they name?
+INSPECT = """
+import importlib, inspect, json, sys
+sys.argv[:] = ["doit", "list", *sys.argv[1:]]
+sys.path.insert(0, ".")
+import dodo
+from doit.loader import load_tasks
+found = {}
+for task in load_tasks(vars(dodo)):
+    calls = []
+    for action in task.actions:
+        module, _, name = action.py_callable.__name__.rpartition(".")
+        function = getattr(importlib.import_module(module), name)
+        inspect.signature(function).bind(*action.args, **action.kwargs)
+        calls.append(f"{module}.{name}")
+    for action in task.clean_actions:
+        inspect.signature(action.py_callable).bind(*action.args, **action.kwargs)
+    always = any(check == (False, None, None) for check in task.uptodate)
+    found[task.name] = {"calls": calls, "always": always}
+json.dump(found, sys.stdout)
+"""
+
+
+class Checkout:
+    """A copy of the project's sources with its own build and download directories."""
+
+    def __init__(self, folder: Path) -> None:
+        self.root = folder / "lab"
+        shutil.copytree(
+            PROJECT,
+            self.root,
+            ignore=shutil.ignore_patterns(".*", "__pycache__", "build", "dist", "unit", "*.md"),
+        )
+        guard = folder / "guard"
+        guard.mkdir()
+        (guard / "sitecustomize.py").write_text(NO_NETWORK)
+        for name in ("apt-get", "apt-cache"):
+            (guard / name).write_text("#!/bin/sh\necho asked apt >&2\nexit 99\n")
+            (guard / name).chmod(0o755)
+        self.environment = {
+            **os.environ,
+            "PYTHONPATH": str(guard),
+            "PATH": f"{guard}:{os.environ['PATH']}",
+            "P2PLAB_DOWNLOADS": str(folder / "downloads"),
+            "P2PLAB_INVOKED_FROM": str(folder),
+        }
+
+    def python(self, *args: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, *args],
+            cwd=self.root,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    def doit(self, *args: str) -> subprocess.CompletedProcess[str]:
+        return self.python("-m", "doit", *args)
+
+    def tasks(self, *settings: str) -> dict[str, dict[str, object]]:
+        done = self.python("-c", INSPECT, *settings)
+        assert done.stderr == ""
+        found: dict[str, dict[str, object]] = json.loads(done.stdout)
+        return found
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
+    return Checkout(tmp_path_factory.mktemp("dodo"))
+
+
+def test_every_action_names_a_function_that_takes_its_arguments(checkout: Checkout) -> None:
+    tasks = checkout.tasks()
+
+    assert tasks["kernel"]["calls"] == ["kernel.task.kernel"]
+    assert tasks["verify"]["calls"] == ["verify.task.run"]
+    assert tasks["build"]["calls"] == []
+    assert {f"test:{name}" for name in ("lint", "format", "types", "unit", "kernel")} < set(tasks)
+
+
+def test_only_a_users_own_tree_is_looked_through_by_make_every_time(checkout: Checkout) -> None:
+    def always(*settings: str) -> set[str]:
+        stages = ("source", "config", "kernel", "module", "tool", "initramfs")
+        tasks = checkout.tasks(*settings)
+        return {name for name in stages if tasks[name]["always"]}
+
+    assert always("kernel=6.12") == set()
+    assert always("kernel=/home/me/linux") == {"source", "config", "kernel", "module"}
+
+
+def test_list_reads_as_a_table_of_contents_and_asks_nobody(checkout: Checkout) -> None:
+    done = checkout.doit("list")
+
+    assert (done.returncode, done.stderr) == (0, "")
+    names = [line.split()[0] for line in done.stdout.splitlines()]
+    assert names[:3] == ["source", "config", "kernel"]
+    assert all(len(line.split()) > 2 for line in done.stdout.splitlines())
+
+
+def test_build_without_any_source_is_one_clear_error(checkout: Checkout) -> None:
+    done = checkout.doit("build")
+
+    assert done.returncode == 1
+    asked, _, told = done.stderr.partition("error: ")
+    assert set(asked.splitlines()) == {"asked the network"}
+    assert told.startswith("kernel=auto finds no kernel source:")
+    assert "Traceback" not in done.stderr
+
+
+def test_start_imports_no_stage_and_no_big_library(checkout: Checkout) -> None:
+    done = checkout.python("-X", "importtime", "-m", "doit", "list")
+
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    heavy = {"requests", "elftools", "pexpect", "host.process", "kernel.source", "kernel.download"}
+    stages = {f"{stage}.task" for stage in ("kernel", "rootfs", "boot", "verify")}
+    assert "kernel.selection" in imported
+    assert imported.isdisjoint(heavy | stages)
+
+
+def test_settings_are_shown_without_any_kernel(checkout: Checkout) -> None:
+    done = checkout.doit("settings")
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "kernel=auto" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("word", "told"),
+    [
+        ("kernal=6.12", "error: unknown setting 'kernal'. Did you mean 'kernel'?\n  hint: there"),
+        ("topology=swich", "error: topology=swich: unknown value 'swich'. Did you mean 'switch'?"),
+        ("kernel=6.13", "error: unknown kernel '6.13'."),
+    ],
+)
+def test_bad_setting(checkout: Checkout, word: str, told: str) -> None:
+    done = checkout.doit("list", word)
+
+    assert done.returncode == 64
+    assert done.stderr.startswith(told)
+    assert len(done.stderr.splitlines()) == 2
+    assert done.stdout == ""
+
+
+def test_no_kernel_to_be_had(checkout: Checkout) -> None:
+    toml = checkout.root / "configs/kernels.toml"
+    text = toml.read_text()
+    toml.write_text("this is no TOML")
+
+    done = checkout.doit("build")
+
+    toml.write_text(text)
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"error: {toml}: not valid TOML")
+    assert "Traceback" not in done.stderr
+
+
+def test_build_directory_that_cannot_be_made(tmp_path: Path) -> None:
+    checkout = Checkout(tmp_path)
+    (checkout.root / "build").touch()
+
+    done = checkout.doit("list")
+
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: ")
+    assert f"{checkout.root}/build/" in done.stderr
+    assert len(done.stderr.splitlines()) == 1

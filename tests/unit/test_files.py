@@ -1,0 +1,156 @@
+"""Files are whole or absent, also when the disk is full or the process dies."""
+
+import errno
+import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from host.files import (
+    DiskFullError,
+    digest_files,
+    no_space_named,
+    remove,
+    replacing,
+    sha256_file,
+    write_text,
+)
+from settings.paths import PROJECT
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+@pytest.fixture
+def target(tmp_path: Path) -> Path:
+    path = tmp_path / "out/target"
+    path.parent.mkdir()
+    path.write_text("old")
+    return path
+
+
+def dead_process() -> int:
+    with subprocess.Popen(["true"]) as child:
+        return child.pid
+
+
+def test_the_new_file_takes_the_place_of_the_old(target: Path) -> None:
+    with replacing(target) as temporary:
+        temporary.write_text("new")
+        assert target.read_text() == "old"
+
+    assert target.read_text() == "new"
+    assert names(target.parent) == ["target"]
+
+
+def test_folder_of_the_target_is_made(tmp_path: Path) -> None:
+    write_text(tmp_path / "a/b/c", "ä")
+
+    assert (tmp_path / "a/b/c").read_bytes() == "ä".encode()
+
+
+def test_directory_is_replaced_by_a_directory(tmp_path: Path) -> None:
+    (tmp_path / "tree/old").mkdir(parents=True)
+
+    with replacing(tmp_path / "tree") as temporary:
+        (temporary / "new").mkdir(parents=True)
+
+    assert names(tmp_path / "tree") == ["new"]
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])
+def test_interruption_keeps_the_old_target(target: Path, error: type[BaseException]) -> None:
+    def write() -> None:
+        with replacing(target) as temporary:
+            temporary.write_text("ne")
+            raise error
+
+    with pytest.raises(error):
+        write()
+
+    assert target.read_text() == "old"
+    assert names(target.parent) == ["target"]
+
+
+def test_killed_process_keeps_the_old_target_and_the_next_one_clears_up(target: Path) -> None:
+    program = (
+        "import os, sys\nfrom pathlib import Path\nfrom host.files import replacing\n"
+        "with replacing(Path(sys.argv[1])) as temporary:\n"
+        "    temporary.write_text('ne')\n"
+        "    os.kill(os.getpid(), 9)\n"
+    )
+    subprocess.run([sys.executable, "-c", program, str(target)], cwd=PROJECT, check=False)
+    assert target.read_text() == "old"
+    assert len(names(target.parent)) == 2
+
+    write_text(target, "new")
+
+    assert names(target.parent) == ["target"]
+
+
+def test_only_what_dead_processes_left_of_this_target_is_cleared(target: Path) -> None:
+    dead = dead_process()
+    kept = [
+        f".target.{os.getppid()}.partial",  # its process lives
+        f".target.more.{dead}.partial",  # of another target
+        f".target.more.{os.getpid()}.partial",  # of another target, being written just now
+        ".target.partial",
+    ]
+    for name in [*kept, f".target.{dead}.partial"]:
+        (target.parent / name).touch()
+
+    write_text(target, "new")
+
+    assert names(target.parent) == sorted([*kept, "target"])
+
+
+def test_full_disk_keeps_the_old_target_and_says_where(target: Path) -> None:
+    def write() -> None:
+        with replacing(target) as temporary:
+            temporary.write_text("ne")
+            Path("/dev/full").write_text("w")
+
+    with pytest.raises(DiskFullError, match=f"no space left while writing {target}") as caught:
+        write()
+
+    assert str(target.parent) in caught.value.hint
+    assert target.read_text() == "old"
+    assert names(target.parent) == ["target"]
+
+
+def test_other_errors_of_the_system_stay_what_they_are(tmp_path: Path) -> None:
+    with pytest.raises(PermissionError), no_space_named(tmp_path):
+        raise PermissionError(errno.EACCES, "no")
+
+
+def test_quota_is_a_full_disk(tmp_path: Path) -> None:
+    with pytest.raises(DiskFullError), no_space_named(tmp_path):
+        raise OSError(errno.EDQUOT, "quota")
+
+
+def test_remove_takes_files_links_and_trees_but_not_what_links_lead_to(tmp_path: Path) -> None:
+    (tmp_path / "tree/sub").mkdir(parents=True)
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "tree/link").symlink_to(tmp_path / "kept")
+    (tmp_path / "link").symlink_to(tmp_path / "kept")
+
+    for name in ("tree", "link", "absent"):
+        remove(tmp_path / name)
+
+    assert names(tmp_path) == ["kept"]
+
+
+def test_digests(tmp_path: Path) -> None:
+    one, two = tmp_path / "one", tmp_path / "two"
+    one.write_text("1")
+    two.write_text("2")
+
+    assert sha256_file(one) == hashlib.sha256(b"1").hexdigest()
+    first = digest_files([one, two])
+    assert digest_files([two, one]) == first
+    two.write_text("3")
+    assert digest_files([one, two]) != first

@@ -1,0 +1,108 @@
+"""From a command line to a workspace."""
+
+from pathlib import Path
+
+import pytest
+
+from host.errors import LabError, SettingError
+from kernel import choice, selection
+from kernel.registry import AptKernel, TreeKernel
+from kernel.selection import BASE_FRAGMENT, select
+from kernel.version import TreeError
+from settings.paths import BUILD, CONFIGS
+from tests.unit.kernel_fixtures import kernel_tree
+
+
+@pytest.fixture(autouse=True)
+def asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[bool]:
+    """Collect what choose() is called with for ``decide``; nothing is remembered or downloaded."""
+    decisions: list[bool] = []
+
+    def choose(name: str, *, decide: bool) -> choice.Choice:
+        decisions.append(decide)
+        return choice.choose(name, decide=False, memory=tmp_path / "memory.json")
+
+    monkeypatch.setattr(selection, "choose", choose)
+    monkeypatch.setenv("P2PLAB_DOWNLOADS", str(tmp_path / "downloads"))
+    monkeypatch.setenv("P2PLAB_INVOKED_FROM", str(tmp_path))
+    return decisions
+
+
+def test_kernel_of_the_registry() -> None:
+    selected = select(["build", "kernel=6.12", "topology=root-ports"])
+
+    assert selected.choice.kernel == AptKernel("6.12", "linux-source-6.12")
+    assert selected.workspace.root == BUILD / "6.12"
+    assert selected.fragments == (BASE_FRAGMENT,)
+    assert selected.topology_file == CONFIGS / "topologies/root-ports.toml"
+    assert selected.scenario_file.is_file()
+
+
+def test_kernel_tree_is_found_from_where_the_user_is(tmp_path: Path) -> None:
+    tree = kernel_tree(tmp_path / "linux")
+
+    kernel = select(["kernel=./linux"]).choice.kernel
+
+    assert isinstance(kernel, TreeKernel)
+    assert kernel.tree == tree
+
+
+def test_path_that_is_no_kernel_tree_is_refused_at_once_where_it_is_needed(tmp_path: Path) -> None:
+    with pytest.raises(TreeError, match=f"there is no directory {tmp_path}/linux"):
+        select(["build", "kernel=./linux"])
+
+    select(["list", "kernel=./linux"])
+
+
+def test_other_fragments_are_another_workspace(tmp_path: Path) -> None:
+    for name in ("debug.config", "my own:.config"):
+        (tmp_path / name).touch()
+
+    selected = select(["kernel=6.12", "config=debug.config,my own:.config"])
+
+    assert selected.workspace.root == BUILD / "6.12+debug+my_own_"
+    assert [path.name for path in selected.fragments] == [
+        "p2pdma.config",
+        "debug.config",
+        "my own:.config",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("argv", "decide"),
+    [
+        ([], True),
+        (["build"], True),
+        (["-n", "2", "boot"], True),
+        (["settings", "boot"], True),
+        (["test"], True),
+        (["list", "--all"], False),
+        (["clean", "kernel"], False),
+        (["accel=tcg", "settings"], False),
+        (["test:unit"], False),
+        (["test:lint", "test:types"], False),
+    ],
+)
+def test_network_is_asked_only_where_a_kernel_is_needed(
+    asked: list[bool], argv: list[str], decide: bool
+) -> None:
+    select(argv)
+
+    assert asked == [decide]
+
+
+def test_mistakes_are_told_with_the_choices() -> None:
+    with pytest.raises(SettingError, match="unknown setting 'kernl'"):
+        select(["build", "kernl=6.12"])
+    with pytest.raises(SettingError, match=r"'6\.13'"):
+        select(["build", "kernel=6.13"])
+
+
+@pytest.mark.parametrize("folder", ["my lab", "a:b"])
+def test_checkout_where_no_kernel_can_be_built(
+    monkeypatch: pytest.MonkeyPatch, folder: str
+) -> None:
+    monkeypatch.setattr(selection, "BUILD", Path("/home") / folder / "build")
+
+    with pytest.raises(LabError, match="has a space or a colon"):
+        select(["list"])

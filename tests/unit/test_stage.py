@@ -1,0 +1,164 @@
+"""How the failure of a stage reaches the terminal and the exit code, through the real doit."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from settings.paths import PROJECT
+
+DODO = f"""
+import sys
+sys.path[:0] = [{str(PROJECT)!r}, "."]
+from doit.tools import run_once
+from host.task import Reporter, stage
+
+DOIT_CONFIG = {{"reporter": Reporter, "verbosity": 2, "sort": "definition", "dep_file": "state"}}
+
+
+def task_fine():
+    return {{"actions": [(stage("stages", "fine"), ["said"])], "uptodate": [run_once]}}
+
+
+def task_bad():
+    return {{"actions": [(stage("stages", "bad"), [])]}}
+
+
+def task_worse():
+    return {{"actions": [(stage("stages", "worse"), [])]}}
+
+
+def task_system():
+    return {{"actions": [(stage("stages", "system"), [])]}}
+
+
+def task_bug():
+    return {{"actions": [(stage("stages", "bug"), [])]}}
+
+
+def task_slow():
+    return {{"actions": [(stage("stages", "slow"), [])]}}
+
+
+def task_last():
+    return {{"actions": [(stage("stages", "fine"), ["last"])]}}
+"""
+
+STAGES = """
+from pathlib import Path
+from host.errors import LabError, MissingToolError
+from host.process import run_logged
+
+
+def fine(text):
+    print(text)
+
+
+def bad():
+    raise MissingToolError("no lz4", hint="install it")
+
+
+def worse():
+    raise LabError("worse")
+
+
+def system():
+    Path("/nowhere/file").read_text()
+
+
+def bug():
+    return 1 / 0
+
+
+def slow():
+    run_logged(["sh", "-c", "echo on >started; sleep 60"], title="slow", log=Path("slow.log"))
+"""
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Path:
+    (tmp_path / "dodo.py").write_text(DODO)
+    (tmp_path / "stages.py").write_text(STAGES)
+    return tmp_path
+
+
+def doit(*args: str) -> list[str]:
+    return [sys.executable, "-m", "doit", *args]
+
+
+def run(lab: Path, *args: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(doit(*args), cwd=lab, capture_output=True, text=True, check=False)
+
+
+def test_task_that_runs_shows_its_name(lab: Path) -> None:
+    done = run(lab, "fine")
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, "== fine\nsaid\n", "")
+
+
+def test_exit_code_of_a_stage_is_that_of_doit(lab: Path) -> None:
+    done = run(lab, "bad", "last")
+
+    assert done.returncode == 69
+    assert done.stderr == "error: no lz4\n  hint: install it\n"
+    assert done.stdout == "== bad\n"
+
+
+def test_what_succeeded_before_a_failure_is_remembered(lab: Path) -> None:
+    run(lab, "fine", "bad")
+
+    assert run(lab, "fine").stdout == ""
+
+
+def test_first_failure_gives_the_exit_code(lab: Path) -> None:
+    done = run(lab, "--continue", "bad", "worse", "last")
+
+    assert done.returncode == 69
+    assert done.stderr == "error: no lz4\n  hint: install it\nerror: worse\n"
+    assert done.stdout.endswith("last\n")
+
+
+def test_failures_of_parallel_tasks(lab: Path) -> None:
+    done = run(lab, "-n", "2", "-P", "thread", "bad", "fine")
+
+    assert done.returncode == 69
+    assert "Traceback" not in done.stderr
+
+
+def test_error_of_the_system_is_one_line(lab: Path) -> None:
+    done = run(lab, "system")
+
+    assert done.returncode == 1
+    assert done.stderr == "error: [Errno 2] No such file or directory: '/nowhere/file'\n"
+
+
+def test_mistake_of_the_lab_keeps_its_traceback(lab: Path) -> None:
+    done = run(lab, "bug")
+
+    assert done.returncode != 0
+    assert "ZeroDivisionError" in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("options", [[], ["--continue"]])
+def test_interruption_is_one_line_and_ends_everything(lab: Path, options: list[str]) -> None:
+    with subprocess.Popen(
+        doit(*options, "slow", "last"),
+        cwd=lab,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        deadline = time.monotonic() + 20
+        while not (lab / "started").exists() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does: everybody gets it
+        out, err = process.communicate(timeout=20)
+
+    assert process.returncode == 130
+    assert err == "error: interrupted; the same command carries on\n"
+    assert out == "== slow\n"

@@ -1,0 +1,116 @@
+"""Topology files: what is refused, with which words, and that all shipped ones load."""
+
+from pathlib import Path
+
+import pytest
+
+from boot.topology import TopologyError, load_topology
+from settings.paths import CONFIGS
+
+GOOD = """
+description = "one drive"
+machine = "q35"
+cpu = "qemu64"
+memory_mib = 512
+
+[port.root]
+model = "pcie-root-port"
+addr = 4
+
+[nvme.d0]
+parent = "root"
+cmb_mib = 16
+drive_mib = 64
+"""
+
+
+def refusal(tmp_path: Path, text: str | bytes) -> str:
+    """Return what the reader says to a file."""
+    path = tmp_path / "mine.toml"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(TopologyError) as caught:
+        load_topology(path)
+    assert caught.value.message.startswith("mine.toml: ")
+    return caught.value.message
+
+
+def test_good_file(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(GOOD)
+    topology = load_topology(path)
+    assert (topology.name, topology.root_bus) == ("mine", "pcie.0")
+    assert topology.drive("d0").cmb_mib == 16
+    assert topology.ancestors("d0") == ["root"]
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("topologies/*.toml")), ids=lambda p: p.stem)
+def test_shipped_files_load(path: Path) -> None:
+    topology = load_topology(path)
+    assert topology.description
+    assert [drive.serial for drive in topology.drives] == ["d00d0001", "d00d0002"]
+
+
+def test_the_three_shipped_topologies_are_there() -> None:
+    names = {path.stem for path in CONFIGS.glob("topologies/*.toml")}
+    assert names >= {"switch", "switch-q35", "root-ports"}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ('"q35"', '"virt"', "machine 'virt' is not one of pc, q35"),
+        ('"pcie-root-port"', '"ioh3420"', "[port.root]: model 'ioh3420' is not one of"),
+        ("memory_mib = 512", "memory_mb = 512", "'memory_mib' must be a int, not None"),
+        ("memory_mib = 512", 'memory_mib = "512"', "'memory_mib' must be a int, not '512'"),
+        ("memory_mib = 512", "memory_mib = true", "'memory_mib' must be a int, not True"),
+        ("memory_mib = 512", "memory_mib = 512\nsmp = 4", "the file has unknown keys: smp"),
+        ("addr = 4", "addr = 4\nslot = 1", "[port.root] has unknown keys: slot"),
+        ("drive_mib = 64", "drive_mib = 64\npmr = 1", "[nvme.d0] has unknown keys: pmr"),
+        ("addr = 4", "", "[port.root]: on the root bus `addr` must be given"),
+        ("addr = 4", "addr = 40", "root: `addr` is 40, but must be from 0 to 31"),
+        ('parent = "root"', "", "'parent' must be a str, not None"),
+        ('parent = "root"', 'parent = ""', "[nvme.d0]: `parent` must name a port"),
+        ('parent = "root"', 'parent = "rot"', "d0: there is no port 'rot'"),
+        ('parent = "root"', 'parent = "d0"', "d0: there is no port 'd0'"),
+        ("cmb_mib = 16", "cmb_mib = 3", "cmb_mib is 3, but must be a power of two"),
+        ("cmb_mib = 16", "cmb_mib = 1", "cmb_mib is 1, but must be a power of two"),
+        ("cmb_mib = 16", "cmb_mib = 0", "cmb_mib is 0, but must be a power of two"),
+        ("cmb_mib = 16", "cmb_mib = 16.0", "'cmb_mib' must be a int, not 16.0"),
+        ("drive_mib = 64", "drive_mib = 0", "drive_mib is 0, but must be at least 1"),
+        ("[nvme.d0]", "[nvme.root]", "root is the name of a port and of a drive"),
+        ("[nvme.d0]", '[nvme."a,b"]', "'a,b' is no name"),
+        ("[nvme.d0]", '[nvme."a b"]', "'a b' is no name"),
+        ("[nvme.d0]", f"[nvme.{'d' * 21}]", "a serial number has at most 20 characters"),
+        ("[nvme.d0]", "[nvme]", "'nvme' must be tables, [nvme.NAME]"),
+        ('"one drive"', "one drive", "not TOML"),
+    ],
+)
+def test_complaint(tmp_path: Path, old: str, new: str, words: str) -> None:
+    assert GOOD.count(old) == 1
+    assert words in refusal(tmp_path, GOOD.replace(old, new))
+
+
+def test_no_utf8(tmp_path: Path) -> None:
+    assert "not TOML" in refusal(tmp_path, b'description = "\xff"')
+
+
+def test_kind_that_is_no_table(tmp_path: Path) -> None:
+    assert "'port' must be tables" in refusal(tmp_path, 'port = "root"\n' + GOOD.split("[port")[0])
+
+
+def test_ring(tmp_path: Path) -> None:
+    ring = """
+[port.a]
+model = "x3130-upstream"
+parent = "b"
+[port.b]
+model = "xio3130-downstream"
+parent = "a"
+"""
+    assert "a: its parents form a ring" in refusal(tmp_path, GOOD + ring)
+
+
+def test_same_place_twice(tmp_path: Path) -> None:
+    twin = '[port.twin]\nmodel = "pcie-root-port"\naddr = 4\n'
+    words = refusal(tmp_path, GOOD + twin)
+    assert "root: another function has the same `parent` and `addr`" in words
