@@ -116,13 +116,26 @@ def task_initramfs() -> Task:
         "file_dep": [AT.module, AT.tool, AT.vmlinux, *scripts],
         "targets": [AT.initramfs],
         "uptodate": [config_changed({"busybox": program("busybox"), "lz4": program("lz4")})],
-        "clean": True,
+        "clean": [
+            (remove, [AT.initramfs]),
+            (remove, [AT.initramfs.with_name("initramfs.spec")]),
+            (remove, [AT.initramfs.with_name("modules.dep")]),
+        ],
     }
 
 
 def task_build() -> Task:
     """build everything that a boot needs"""
-    return {"actions": None, "task_dep": ["kernel", "initramfs"]}
+    return {
+        "actions": None,
+        "task_dep": ["kernel", "initramfs"],
+        "clean": [(remove, [AT.logs])],
+    }
+
+
+def task__no_verdict() -> Task:
+    """remove the last verdict, which must not outlive what it was about"""
+    return {"actions": [(stage("host.files", "remove"), [SELECTED.run_dir("verify")])]}
 
 
 def task_boot() -> Task:
@@ -138,7 +151,8 @@ def task_verify() -> Task:
     """boot, run every check, write the verdict (this is what plain `doit` does)"""
     return {
         "actions": [(stage("verify.task", "run"), [SELECTED])],
-        "task_dep": ["build"],
+        # First of all: should the build fail, no verdict of an earlier one may be found.
+        "task_dep": ["_no_verdict", "build"],
         "clean": [(remove, [AT.root / "verify"])],
     }
 

@@ -5,8 +5,9 @@ import selectors
 import shlex
 import signal
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 from host.errors import LabError
 from host.files import no_space_named
@@ -71,7 +72,7 @@ def run_logged(
             )
         except FileNotFoundError as error:
             raise _not_found(argv, cwd) from error
-        code = _follow(child, sink.write, progress)
+        code = _follow(child, sink, progress)
     if code != 0:
         raise ProgramFailed(
             f"{title}: `{argv[0]}` {_ending(code)}; the end of {log}:\n{tail(log)}",
@@ -102,9 +103,7 @@ def _shown_command(argv: Sequence[str], cwd: Path | None, env: Mapping[str, str]
     return f"cd {shlex.quote(str(cwd))} && {command}" if cwd else command
 
 
-def _follow(
-    child: "subprocess.Popen[bytes]", write: Callable[[bytes], int], progress: Progress
-) -> int:
+def _follow(child: "subprocess.Popen[bytes]", log: BinaryIO, progress: Progress) -> int:
     assert child.stdout is not None
     last, begun = "", b""
     try:
@@ -115,7 +114,8 @@ def _follow(
                     chunk = os.read(pipe.fileno(), 1 << 16)
                     if not chunk:
                         break
-                    write(chunk)
+                    log.write(chunk)
+                    log.flush()  # for whoever follows the log with `tail -f`
                     *whole, begun = (begun + chunk).split(b"\n")
                     last = _last_text(whole) or last
                 progress.update(last)

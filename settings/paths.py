@@ -72,6 +72,11 @@ class Workspace:
         return self.linux / "vmlinux"
 
     @property
+    def release(self) -> Path:
+        """A text file with what the kernel calls itself (``uname -r``)."""
+        return self.linux / "include/config/kernel.release"
+
+    @property
     def module_dir(self) -> Path:
         """Where the module is built, from a copy of its sources."""
         return self.root / "p2pmem-pci"

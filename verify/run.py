@@ -19,7 +19,7 @@ from host.process import output_of
 from verify.images import Images
 from verify.plan import LOG_CHECK, guest_checks, host_checks
 from verify.runner import Check, Result, Run, not_run, run_checks
-from verify.scenario import Copy
+from verify.scenario import Scenario
 from verify.session import Session
 from verify.timeouts import timeouts_for
 from verify.verdict import Subject, Verdict, decide
@@ -33,8 +33,8 @@ class Inputs:
         kernel: the source record of the kernel, as data.
         bzimage: kernel image to boot.
         initramfs: root file system with module and tool.
-        scenario: the scenario's name.
-        copies: what the scenario asks for on this topology.
+        release: what ``uname -r`` has to say in the guest.
+        scenario: what is to be copied on this topology.
         accel: the setting: ``auto``, ``kvm`` or ``tcg``.
         accel_cache: where results of probing KVM are remembered.
         cpu: QEMU CPU model.
@@ -45,8 +45,8 @@ class Inputs:
     bzimage: Path
     initramfs: Path
     topology: Topology
-    scenario: str
-    copies: list[Copy]
+    release: str
+    scenario: Scenario
     accel: str
     accel_cache: Path
     cpu: str
@@ -66,7 +66,8 @@ def verify(inputs: Inputs, report: Callable[[Result], None], say: Callable[[str]
     inputs.folder.mkdir(parents=True)
     vm = _machine(inputs, say)
     subject = _subject(inputs, vm)
-    guest_part, host_part = guest_checks(inputs.copies), host_checks(inputs.copies)
+    copies = list(inputs.scenario.copies)
+    guest_part, host_part = guest_checks(copies), host_checks(copies)
     try:
         finished = _in_guest(inputs, vm, guest_part, host_part, report)
     except QemuFailed as error:
@@ -103,7 +104,7 @@ def _subject(inputs: Inputs, vm: Vm) -> Subject:
     return Subject(
         kernel=inputs.kernel,
         topology=inputs.topology.name,
-        scenario=inputs.scenario,
+        scenario=inputs.scenario.name,
         accel=vm.accel,
         cpu=vm.cpu,
         qemu=output_of([PROGRAM, "--version"]).split("\n", 1)[0],
@@ -126,6 +127,7 @@ def _in_guest(
             images=Images(inputs.topology, vm.drives),
             trace=trace.TraceReader(inputs.folder / "trace.log"),
             timeouts=timeouts_for(vm.accel),
+            release=inputs.release,
         )
         run = run_checks(guest_part, session, report)
     if run.ended:

@@ -66,8 +66,23 @@ class Copy:
         return f"copy {self.source} -> {self.destination} through {via}, {shape}"
 
 
-def load_copies(path: Path, topology: Topology) -> list[Copy]:
-    """Return the copies of a scenario on a topology, each with a range of its own.
+@dataclass(frozen=True)
+class Scenario:
+    """What is verified on one topology.
+
+    Attributes:
+        name: of the file, without ``.toml``.
+        description: a line for people.
+        copies: each with a range of the drives of its own.
+    """
+
+    name: str
+    description: str
+    copies: tuple[Copy, ...]
+
+
+def load_scenario(path: Path, topology: Topology) -> Scenario:
+    """Return a scenario as it applies to a topology.
 
     Raises:
         ScenarioError: syntax, unknown keys or words, a drive the topology lacks, drives too small.
@@ -83,7 +98,10 @@ def load_copies(path: Path, topology: Topology) -> list[Copy]:
         raise ScenarioError(f"{path.name}: there is no [[copies]] table, so nothing is verified")
     serials = [drive.serial for drive in topology.drives]
     combined = [item for table in tables for item in _combinations(table, serials, path.name)]
-    return list(_placed(combined, topology, path.name))
+    if all(item.memory == "host" for item in combined):
+        raise ScenarioError(f"{path.name}: all copies go through host RAM, so nothing is verified")
+    copies = tuple(_placed(combined, topology, path.name))
+    return Scenario(path.stem, str(data.get("description", "")), copies)
 
 
 @dataclass(frozen=True)

@@ -38,6 +38,7 @@ class Session:
     images: Images
     trace: TraceReader
     timeouts: Timeouts
+    release: str
     bars: list[Bar] = field(default_factory=list)
     drives: dict[str, Drive] = field(default_factory=dict)
     nodes: dict[str, str] = field(default_factory=dict)

@@ -31,6 +31,7 @@ def boot(session: Session) -> str:
     cpuinfo = session.run("cat /proc/cpuinfo")
     session.processor = _processor(cpuinfo)
     release = session.run("uname -r").strip()
+    require(release == session.release, f"Linux {release} runs, but {session.release} was built")
     processor = session.processor
     return f"Linux {release} on {processor.vendor} family {processor.family:#x}"
 

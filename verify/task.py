@@ -14,7 +14,7 @@ from kernel.selection import Selection
 from kernel.source import read_record
 from verify import reports
 from verify.run import Inputs, verify
-from verify.scenario import load_copies
+from verify.scenario import load_scenario
 from verify.verdict import Verdict
 
 
@@ -37,7 +37,8 @@ def run(selection: Selection) -> Verdict:
     if text := announce(selection.choice):
         print(text)
     inputs = inputs_of(selection)
-    print(f"   {inputs.topology.name}: {inputs.topology.description}; cpu {inputs.cpu}", flush=True)
+    print(f"   {inputs.topology.name}: {inputs.topology.description}; cpu {inputs.cpu}")
+    print(f"   {inputs.scenario.name}: {inputs.scenario.description}", flush=True)
     verdict = verify(inputs, reports.live, _say)
     reports.write_reports(verdict, inputs.folder)
     reports.print_summary(verdict, inputs.folder, sys.stdout)
@@ -61,8 +62,8 @@ def inputs_of(selection: Selection) -> Inputs:
         bzimage=workspace.bzimage,
         initramfs=workspace.initramfs,
         topology=topology,
-        scenario=settings.scenario,
-        copies=load_copies(selection.scenario_file, topology),
+        release=workspace.release.read_text(encoding="utf-8").strip(),
+        scenario=load_scenario(selection.scenario_file, topology),
         accel=settings.accel,
         accel_cache=accel_cache(),
         cpu=settings.cpu or topology.cpu,

@@ -15,7 +15,7 @@ from settings.paths import CONFIGS, Workspace, cache_dir
 from tests.task import SETTINGS_VARIABLE, WORKSPACE_VARIABLE
 from verify.run import Inputs, verify
 from verify.runner import Result
-from verify.scenario import load_copies
+from verify.scenario import load_scenario
 from verify.verdict import Verdict
 
 JOBS = os.cpu_count() or 1
@@ -66,8 +66,8 @@ class Lab:
             bzimage=self.workspace.bzimage,
             initramfs=self.workspace.initramfs,
             topology=tree,
-            scenario="copy",
-            copies=load_copies(CONFIGS / "scenarios/copy.toml", tree),
+            release=self.workspace.release.read_text().strip(),
+            scenario=load_scenario(CONFIGS / "scenarios/copy.toml", tree),
             accel="auto",
             accel_cache=cache_dir() / "accel.json",
             cpu=tree.cpu,

@@ -76,7 +76,7 @@ def flip(path: Path, offset: int) -> None:
 
 def test_a_flipped_byte_in_the_destination_is_found(lab: Lab, after: Callable[[Act], None]) -> None:
     inputs = lab.inputs()
-    copy = inputs.copies[-1]
+    copy = inputs.scenario.copies[-1]
     place = copy.offset + 4321
 
     def tamper(session: Session) -> str:
@@ -92,7 +92,7 @@ def test_a_flipped_byte_in_the_destination_is_found(lab: Lab, after: Callable[[A
 
 def test_a_stray_write_is_found(lab: Lab, after: Callable[[Act], None]) -> None:
     inputs = lab.inputs()
-    serial = inputs.copies[0].source
+    serial = inputs.scenario.copies[0].source
     last = inputs.topology.drive(serial).drive_mib * (1 << 20) - 1
 
     def tamper(session: Session) -> str:

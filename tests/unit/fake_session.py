@@ -113,6 +113,7 @@ def session_on(topology: str, guest: FakeGuest, *, booted: bool = True) -> Sessi
         images=Images(tree, {ONE: Path("/nowhere/1"), TWO: Path("/nowhere/2")}),
         trace=cast(TraceReader, guest),
         timeouts=timeouts_for("tcg"),
+        release="6.3.2",
     )
     guest.known_bars = bars(topology)
     if booted:

@@ -109,15 +109,18 @@ def test_tail_of_a_short_log(tmp_path: Path) -> None:
 
 def test_interruption_ends_the_program_too(tmp_path: Path) -> None:
     log = tmp_path / "a.log"
+    deadline = time.monotonic() + 10
     program = (
         "import sys\nfrom pathlib import Path\nfrom host.process import run_logged\n"
-        "run_logged(['sh', '-c', 'echo on; echo $$; exec sleep 60'], title='a', log=Path(sys.argv[1]))"
+        "run_logged(['sh', '-c', 'echo on; echo $$; exec sleep 30'], title='a',"
+        " log=Path(sys.argv[1]))"
     )
     with subprocess.Popen(
         [sys.executable, "-c", program, str(log)], cwd=PROJECT, stderr=subprocess.DEVNULL
     ) as lab:
         # The log is written while the program runs: its last line is the process id.
         while not (log.exists() and len(log.read_text().splitlines()) == 3):
+            assert time.monotonic() < deadline
             time.sleep(0.02)
         lab.send_signal(signal.SIGINT)  # to the lab alone: a terminal would tell both
         try:

@@ -7,7 +7,7 @@ import pytest
 
 from boot.topology import Nvme, Topology, load_topology
 from settings.paths import CONFIGS
-from verify.scenario import ALIGNMENT, Copy, ScenarioError, load_copies
+from verify.scenario import ALIGNMENT, Copy, ScenarioError, load_scenario
 
 DRIVES = (Nvme("d1", "r", 0, 16, 64), Nvme("d2", "r", 1, 16, 8))
 TOPOLOGY = Topology("mine", "", "q35", "qemu64", 512, (), DRIVES)
@@ -21,29 +21,29 @@ shapes = ["1 x 4k", "2 x 1M"]
 """
 
 
-def loaded(tmp_path: Path, text: str) -> list[Copy]:
+def loaded(tmp_path: Path, text: str) -> tuple[Copy, ...]:
     path = tmp_path / "mine.toml"
     path.write_text(text)
-    return load_copies(path, TOPOLOGY)
+    return load_scenario(path, TOPOLOGY).copies
 
 
 def test_expansion(tmp_path: Path) -> None:
     host = '[[copies]]\nmemory = "host"\ndirections = [[0, 1]]\nshapes = ["3 x 512"]\n'
     text = GOOD.replace('"1 x 4k", "2 x 1M"', '"1 x 4k"') + host
-    assert loaded(tmp_path, text) == [
+    assert loaded(tmp_path, text) == (
         Copy("p2pmem", "d1", "d1", "d2", 1, 4096, 0 << 20, 1),
         Copy("p2pmem", "d2", "d1", "d2", 1, 4096, 1 << 20, 2),
         Copy("p2pmem", "d1", "d2", "d1", 1, 4096, 2 << 20, 3),
         Copy("p2pmem", "d2", "d2", "d1", 1, 4096, 3 << 20, 4),
         Copy("host", "", "d1", "d2", 3, 512, 4 << 20, 5),
-    ]
+    )
 
 
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("topologies/*.toml")), ids=lambda p: p.stem)
 @pytest.mark.parametrize("scenario", sorted(CONFIGS.glob("scenarios/*.toml")), ids=lambda p: p.stem)
 def test_shipped_scenarios_fit_the_shipped_topologies(path: Path, scenario: Path) -> None:
     topology = load_topology(path)
-    copies = load_copies(scenario, topology)
+    copies = load_scenario(scenario, topology).copies
     assert copies
     for before, after in pairwise(copies):
         assert before.offset + before.length <= after.offset
@@ -56,7 +56,7 @@ def test_shipped_scenarios_fit_the_shipped_topologies(path: Path, scenario: Path
 
 def test_the_standard_scenario_has_every_combination() -> None:
     topology = load_topology(CONFIGS / "topologies/switch-q35.toml")
-    copies = load_copies(CONFIGS / "scenarios/copy.toml", topology)
+    copies = load_scenario(CONFIGS / "scenarios/copy.toml", topology).copies
     done = {(c.memory, c.provider[-1:], c.source[-1], c.chunks, c.chunk_size >> 10) for c in copies}
     assert done == {
         *(

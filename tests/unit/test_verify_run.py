@@ -14,7 +14,7 @@ from verify.plan import guest_checks, host_checks
 from verify.reports import write_reports
 from verify.run import Inputs, verify
 from verify.runner import Result, Status
-from verify.scenario import Copy
+from verify.scenario import Copy, Scenario
 
 COPY = Copy("p2pmem", "d00d0001", "d00d0001", "d00d0002", 1, 4096, 0, 1)
 
@@ -29,8 +29,8 @@ def inputs(folder: Path) -> Inputs:
         bzimage=folder / "bzImage",
         initramfs=folder / "initramfs",
         topology=replace(topology, drives=small),
-        scenario="copy",
-        copies=[COPY],
+        release="6.3.2",
+        scenario=Scenario("copy", "", (COPY,)),
         accel="tcg",
         accel_cache=folder / "accel.json",
         cpu="qemu64",
