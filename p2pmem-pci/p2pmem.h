@@ -29,7 +29,7 @@
  *
  * When the driver of the function is about to be unbound, the node goes first:
  *
- *	remove /dev/p2pmemN		no new open
+ *	remove /dev/p2pmemN		no new name; who holds a file may reopen it
  *	node->dead = true		no new buffer (ENODEV), no new PTE (SIGBUS)
  *	drop the base references
  *	unmap_mapping_range()		no PTE left
@@ -45,7 +45,8 @@
  * Locks
  * -----
  *
- *	device_lock(pdev)		attach and detach of this function
+ *	device_lock(pdev)		attach and detach of this function, also by
+ *					the scan on load and on unload
  *	    p2pmem_nodes_lock		list of nodes
  *	    node->lock
  *	mmap_lock or VMA lock

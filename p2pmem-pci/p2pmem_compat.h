@@ -16,6 +16,7 @@
 #error "p2pmem_pci needs CONFIG_PCI_P2PDMA=y, which is off in this kernel"
 #endif
 
+#include <linux/build_bug.h>
 #include <linux/delay.h>
 #include <linux/iopoll.h>
 #include <linux/memremap.h>
@@ -68,6 +69,11 @@ static inline int p2pmem_page_init(struct page *page)
 {
 	int count;
 
+	/*
+	 * Gone with the same change: if the probe for page_pgmap() misses it,
+	 * this does not compile, instead of an mmap() that always fails.
+	 */
+	BUILD_BUG_ON(!sizeof_field(struct page, pgmap));
 	return read_poll_timeout(page_ref_count, count, count == 1, 10,
 				 10 * USEC_PER_MSEC, false, page);
 }

@@ -162,6 +162,8 @@ static void p2pmem_attach(struct pci_dev *pdev)
 	}
 	err = p2pmem_node_register(node);
 	if (err) {
+		/* The cdev was live for a moment; see that nobody stays. */
+		p2pmem_revoke(node);
 		put_device(&node->dev);
 		goto fail;
 	}
@@ -192,26 +194,31 @@ static void p2pmem_detach(struct pci_dev *pdev)
 
 /*
  * A driver publishes its memory while it probes, and loses it when it is
- * unbound: the two moments to watch, both under the device lock.
+ * unbound: the two moments to watch, both under the device lock. Each has a
+ * notifier of its own because the module stops to watch the first one earlier.
  */
-static int p2pmem_notify(struct notifier_block *nb, unsigned long action,
-			 void *data)
+static int p2pmem_notify_bound(struct notifier_block *nb, unsigned long action,
+			       void *data)
 {
-	struct pci_dev *pdev = to_pci_dev(data);
-
-	switch (action) {
-	case BUS_NOTIFY_BOUND_DRIVER:
-		p2pmem_attach(pdev);
-		break;
-	case BUS_NOTIFY_UNBIND_DRIVER:
-		p2pmem_detach(pdev);
-		break;
-	}
+	if (action == BUS_NOTIFY_BOUND_DRIVER)
+		p2pmem_attach(to_pci_dev(data));
 	return NOTIFY_OK;
 }
 
-static struct notifier_block p2pmem_nb = {
-	.notifier_call = p2pmem_notify,
+static int p2pmem_notify_unbind(struct notifier_block *nb,
+				unsigned long action, void *data)
+{
+	if (action == BUS_NOTIFY_UNBIND_DRIVER)
+		p2pmem_detach(to_pci_dev(data));
+	return NOTIFY_OK;
+}
+
+static struct notifier_block p2pmem_bound_nb = {
+	.notifier_call = p2pmem_notify_bound,
+};
+
+static struct notifier_block p2pmem_unbind_nb = {
+	.notifier_call = p2pmem_notify_unbind,
 };
 
 static s64 p2pmem_position(struct pci_dev *pdev)
@@ -252,6 +259,36 @@ static void p2pmem_scan(void)
 	}
 }
 
+static struct pci_dev *p2pmem_first_node(void)
+{
+	struct p2pmem_node *node;
+	struct pci_dev *pdev = NULL;
+
+	mutex_lock(&p2pmem_nodes_lock);
+	node = list_first_entry_or_null(&p2pmem_nodes, struct p2pmem_node,
+					entry);
+	if (node)
+		pdev = pci_dev_get(node->pdev);
+	mutex_unlock(&p2pmem_nodes_lock);
+	return pdev;
+}
+
+/*
+ * With the device lock, as an unbind does it: a node is a child of its PCI
+ * function and has to go before the function does.
+ */
+static void p2pmem_detach_all(void)
+{
+	struct pci_dev *pdev;
+
+	while ((pdev = p2pmem_first_node())) {
+		device_lock(&pdev->dev);
+		p2pmem_detach(pdev);
+		device_unlock(&pdev->dev);
+		pci_dev_put(pdev);
+	}
+}
+
 static int __init p2pmem_init(void)
 {
 	int err;
@@ -266,14 +303,19 @@ static int __init p2pmem_init(void)
 	err = class_register(&p2pmem_class);
 	if (err)
 		goto free_region;
-	err = bus_register_notifier(&pci_bus_type, &p2pmem_nb);
+	err = bus_register_notifier(&pci_bus_type, &p2pmem_unbind_nb);
 	if (err)
 		goto free_class;
+	err = bus_register_notifier(&pci_bus_type, &p2pmem_bound_nb);
+	if (err)
+		goto free_unbind;
 
 	/* After the notifier, so that no function can slip through between. */
 	p2pmem_scan();
 	return 0;
 
+free_unbind:
+	bus_unregister_notifier(&pci_bus_type, &p2pmem_unbind_nb);
 free_class:
 	class_unregister(&p2pmem_class);
 free_region:
@@ -283,14 +325,16 @@ unmount:
 	return err;
 }
 
-/* No file is open and so no buffer exists: nothing to revoke in a hurry. */
+/*
+ * No file is open and so no buffer exists. Functions may still come and go:
+ * first no node is added any more, then all are removed, by this or by the
+ * unbind of their function.
+ */
 static void __exit p2pmem_exit(void)
 {
-	struct p2pmem_node *node, *next;
-
-	bus_unregister_notifier(&pci_bus_type, &p2pmem_nb);
-	list_for_each_entry_safe(node, next, &p2pmem_nodes, entry)
-		p2pmem_node_remove(node);
+	bus_unregister_notifier(&pci_bus_type, &p2pmem_bound_nb);
+	p2pmem_detach_all();
+	bus_unregister_notifier(&pci_bus_type, &p2pmem_unbind_nb);
 	class_unregister(&p2pmem_class);
 	unregister_chrdev_region(p2pmem_devt, P2PMEM_MINORS);
 	ida_destroy(&p2pmem_ida);

@@ -17,8 +17,11 @@ struct access_job {
 	struct outcome *out;
 };
 
-/* Where to go on after SIGBUS; only set while the CPU touches the mapping. */
-static _Thread_local sigjmp_buf *bus_error;
+/*
+ * Where to go on after SIGBUS; only set while the CPU touches the mapping.
+ * volatile, since a signal handler reads it.
+ */
+static _Thread_local sigjmp_buf *volatile bus_error;
 
 static void on_sigbus(int signal_number)
 {
@@ -120,16 +123,24 @@ static void note_difference(const struct access_job *job, uint64_t place,
 			    uint64_t expected, uint64_t found)
 {
 	struct difference *diff = &job->out->diff;
-	unsigned int width = job->spec.width;
+	unsigned int width = job->spec.width, first = width;
+	uint8_t wanted[8], got[8];
 
 	*diff = (struct difference){
 		.where = job->region->path ? job->region->path : "host memory",
-		.offset = place * width,
-		.count = width,
-		.shown = width,
 	};
-	show_word(diff->expected, expected, width);
-	show_word(diff->found, found, width);
+	show_word(wanted, expected, width);
+	show_word(got, found, width);
+	for (unsigned int at = width; at-- > 0;) {
+		if (wanted[at] == got[at])
+			continue;
+		first = at;
+		diff->count++;
+	}
+	diff->offset = place * width + first;
+	diff->shown = width - first;
+	memcpy(diff->expected, wanted + first, diff->shown);
+	memcpy(diff->found, got + first, diff->shown);
 	job->out->differs = true;
 }
 

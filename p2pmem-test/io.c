@@ -19,13 +19,14 @@ static const char *io_name(const struct io *io)
  * 6.17 on (BLK_STS_INVAL). Alignment was checked before, so that EINVAL has
  * no other meaning left.
  */
-static int fail_refused(const struct io *io, int error, struct outcome *out)
+static int fail_refused(const struct io *io, uint64_t offset, int error,
+			struct outcome *out)
 {
 	return fail_errno(out, STATUS_REFUSED, error,
 			  "peer-to-peer refused: the kernel does not let %s reach %s (%s at byte %ju: %s). Either the two have no common upstream bridge and the host bridge is not in the kernel's whitelist, or ACS redirects their traffic, or the drive's driver cannot do P2PDMA. Look in dmesg for \"cannot be used for peer-to-peer DMA\"",
 			  io->drive->path, io->mem_path,
 			  io->direction == IO_READ ? "read" : "write",
-			  (uintmax_t)io->offset, strerrorname_np(error));
+			  (uintmax_t)offset, strerrorname_np(error));
 }
 
 static const char *explain(const struct io *io, int error)
@@ -49,7 +50,7 @@ static int fail_io(const struct io *io, uint64_t offset, int error,
 		   struct outcome *out)
 {
 	if (io->mem_path && (error == EREMOTEIO || error == EINVAL))
-		return fail_refused(io, error, out);
+		return fail_refused(io, offset, error, out);
 	return fail_errno(out, STATUS_ERROR, error,
 			  "cannot %s %s at byte %ju%s%s: %s%s", io_name(io),
 			  io->drive->path, (uintmax_t)offset,

@@ -21,6 +21,7 @@ enum {
 	OPT_INIT,
 	OPT_HOST_ACCESS,
 	OPT_JSON,
+	OPT_HELP,
 	OPT_VERSION,
 };
 
@@ -42,7 +43,7 @@ static const struct option long_options[] = {
 	{ "host_access", optional_argument, NULL, OPT_HOST_ACCESS },
 	{ "host-access", optional_argument, NULL, OPT_HOST_ACCESS },
 	{ "json", no_argument, NULL, OPT_JSON },
-	{ "help", no_argument, NULL, 'h' },
+	{ "help", no_argument, NULL, OPT_HELP },
 	{ "version", no_argument, NULL, OPT_VERSION },
 	{ NULL, 0, NULL, 0 },
 };
@@ -342,7 +343,7 @@ static enum action parse_words(struct options *opt, int argc, char **argv,
 	opterr = 0;
 	while ((id = getopt_long(argc, argv, ":c:s:t:o:D:h", long_options,
 				 NULL)) != -1) {
-		if (id == 'h')
+		if (id == 'h' || id == OPT_HELP)
 			action = ACTION_HELP;
 		else if (id == OPT_VERSION)
 			action = ACTION_VERSION;

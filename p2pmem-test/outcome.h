@@ -20,7 +20,7 @@ enum status {
 struct difference {
 	const char *where;	/* path of the drive or memory that differs */
 	uint64_t offset;	/* of the first byte that differs, in @where */
-	uint64_t count;		/* how many bytes differ in all */
+	uint64_t count;		/* how many bytes that were compared differ */
 	size_t shown;		/* how many bytes of the two arrays are set */
 	uint8_t expected[DIFFERENCE_BYTES];
 	uint8_t found[DIFFERENCE_BYTES];

@@ -60,6 +60,12 @@ def test_refused_peer_to_peer(shimmed: Tool, number: int, name: str, call: str, 
     assert "peer-to-peer refused" in result.stderr
 
 
+def test_refusal_in_the_middle_of_a_chunk(shimmed: Tool) -> None:
+    """What is told is where the refused transfer began, not its chunk."""
+    rules = "pread,a.img,1,short,512;pread,a.img,1,errno,22"
+    assert "(read at byte 512: EINVAL)" in shimmed.json(*PEER, "-c1", rules=rules)["message"]
+
+
 @pytest.mark.parametrize("number", [121, 22])
 def test_only_peer_memory_can_be_refused(shimmed: Tool, number: int) -> None:
     """With host memory, and in seed and verify, the same errno is an I/O error."""
@@ -172,6 +178,7 @@ USAGE = [
     ((*DRIVES, "--chnks", "4"), "unknown or ambiguous option '--chnks'"),
     ((*DRIVES, "-x"), "unknown option '-x'"),
     ((*DRIVES, "--check=1"), "option '--check=1' takes no value"),
+    ((*DRIVES, "--help=1"), "option '--help=1' takes no value"),
     ((*DRIVES, "--check", "--skip-read"), "--check needs a whole copy"),
     ((*DRIVES, "--check", "--skip-write"), "--check needs a whole copy"),
     ((*DRIVES, "--check", "--overlap"), "--check needs every chunk in a place of its own"),
