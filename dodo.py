@@ -26,7 +26,8 @@ except EXPECTED as error:
 
 MODULE = PROJECT / "p2pmem-pci"
 TOOL = PROJECT / "p2pmem-test"
-SYMBOLS = AT.linux / "Module.symvers"
+# Flags and environment of every compilation: after an edit, make has to look through all of them.
+RECIPE = PROJECT / "kernel/kbuild.py"
 OWN_TREE = isinstance(SELECTED.choice.kernel, TreeKernel)
 
 DOIT_CONFIG = {
@@ -64,12 +65,13 @@ def task_config() -> Task:
     """make the kernel's .config from tinyconfig and the fragments, and check every line"""
     return {
         "actions": [(stage("kernel.task", "configure"), [SELECTED])],
-        "file_dep": [AT.source_record, *SELECTED.fragments],
+        "file_dep": [RECIPE, AT.source_record, *SELECTED.fragments],
         "targets": [AT.dot_config],
         "uptodate": [
             config_changed({"fragments": [*map(str, SELECTED.fragments)], "gcc": program("gcc")}),
             not OWN_TREE,
         ],
+        "clean": [(remove, [AT.dot_config])],
     }
 
 
@@ -77,8 +79,8 @@ def task_kernel() -> Task:
     """build bzImage, vmlinux and what external modules need"""
     return {
         "actions": [(stage("kernel.task", "kernel"), [SELECTED])],
-        "file_dep": [AT.source_record, AT.dot_config],
-        "targets": [AT.bzimage, AT.vmlinux, SYMBOLS],
+        "file_dep": [RECIPE, AT.source_record, AT.dot_config],
+        "targets": [AT.bzimage, AT.vmlinux, AT.symbols],
         # In a user's own tree only make knows what has changed.
         "uptodate": [config_changed({"gcc": program("gcc")}), not OWN_TREE],
         "clean": [(remove, [AT.linux])],
@@ -89,7 +91,7 @@ def task_module() -> Task:
     """build the kernel module p2pmem_pci.ko"""
     return {
         "actions": [(stage("kernel.task", "module"), [SELECTED, MODULE])],
-        "file_dep": [SYMBOLS, AT.dot_config, *module_sources(MODULE)],
+        "file_dep": [RECIPE, AT.symbols, AT.dot_config, *module_sources(MODULE)],
         "targets": [AT.module],
         # In a user's own tree a header may change, and Module.symvers stay the same.
         "uptodate": [config_changed({"gcc": program("gcc")}), not OWN_TREE],
@@ -101,10 +103,10 @@ def task_tool() -> Task:
     """build the user-space tool p2pmem-test, static"""
     return {
         "actions": [(stage("rootfs.task", "tool"), [SELECTED, TOOL])],
-        "file_dep": [TOOL / "Makefile", *sorted(TOOL.glob("*.[ch]"))],
+        "file_dep": [RECIPE, TOOL / "Makefile", *sorted(TOOL.glob("*.[ch]"))],
         "targets": [AT.tool],
         "uptodate": [config_changed({"gcc": program("gcc")})],
-        "clean": [(remove, [AT.tool.parent])],
+        "clean": [(remove, [AT.tool_dir])],
     }
 
 
@@ -116,11 +118,7 @@ def task_initramfs() -> Task:
         "file_dep": [AT.module, AT.tool, AT.vmlinux, *scripts],
         "targets": [AT.initramfs],
         "uptodate": [config_changed({"busybox": program("busybox"), "lz4": program("lz4")})],
-        "clean": [
-            (remove, [AT.initramfs]),
-            (remove, [AT.initramfs.with_name("initramfs.spec")]),
-            (remove, [AT.initramfs.with_name("modules.dep")]),
-        ],
+        "clean": [(remove, [AT.rootfs])],
     }
 
 

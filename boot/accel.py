@@ -16,7 +16,7 @@ from pathlib import Path
 from boot.console import GuestEnded
 from boot.machine import QemuFailed, running
 from boot.outcome import Outcome
-from boot.qemu import PROGRAM, SERVE, Vm
+from boot.qemu import QEMU, SERVE, Vm
 from host.errors import LabError
 from host.files import write_text
 from host.process import output_of
@@ -87,7 +87,7 @@ def _read(cache: Path) -> dict[str, str]:
 
 def _key(vm: Vm) -> str:
     """Name what the result depends on: host kernel, processor, QEMU, the guest's CPU model."""
-    version = output_of([PROGRAM, "--version"]).split("\n", 1)[0]
+    version = output_of([QEMU, "--version"]).split("\n", 1)[0]
     processor = Path("/proc/cpuinfo").read_text(encoding="utf-8").split("\n\n", 1)[0]
     model = [line for line in processor.splitlines() if line.startswith("model name")]
     parts = (platform.release(), *model, version, vm.cpu)

@@ -4,11 +4,9 @@ import random
 from collections.abc import Iterator
 from pathlib import Path
 
-from boot.topology import Nvme, Topology
+from boot.topology import MIB, Nvme, Topology
 from host.errors import LabError
 from host.files import replacing
-
-MIB = 1 << 20
 
 
 def image_paths(topology: Topology, folder: Path) -> dict[str, Path]:
@@ -24,7 +22,7 @@ def create_blank(topology: Topology, folder: Path) -> dict[str, Path]:
     """
     paths = image_paths(topology, folder)
     for drive in topology.drives:
-        path, size = paths[drive.serial], drive.drive_mib * MIB
+        path, size = paths[drive.serial], drive.drive_bytes
         if not path.exists():
             with replacing(path) as temporary, temporary.open("wb") as stream:
                 stream.truncate(size)

@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -70,8 +71,14 @@ def boot(vm: Vm) -> None:
 
     Raises:
         MissingToolError: there is no QEMU.
-        LabError: QEMU ended with an error; its words are on the terminal.
+        LabError: QEMU ended with an error; its words are on the terminal. Or this is not the
+            main thread, the only one that may say what a signal does.
     """
+    if threading.current_thread() is not threading.main_thread():
+        raise LabError(
+            "`doit boot` cannot share its terminal with other tasks",
+            hint="run it without doit's option -n",
+        )
     with tempfile.TemporaryDirectory(prefix="p2plab-") as folder:
         size_socket = Path(folder) / "size"
         argv = command(with_terminal(vm, size_socket))

@@ -1,12 +1,12 @@
 """A topology and a kernel as a QEMU command line, readable from top to bottom."""
 
 import shlex
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from boot.topology import Nvme, Port, Topology
 
-PROGRAM = "qemu-system-x86_64"
+QEMU = "qemu-system-x86_64"
 PROCESSORS = 2
 # nokaslr: a high BAR may lie outside the randomized direct map, and gdb finds its symbols.
 # panic=-1 with -no-reboot: a panic ends QEMU at once instead of leaving it to a timeout.
@@ -25,8 +25,8 @@ class Vm:
         kernel: bzImage.
         initramfs: the root file system.
         drives: a raw image for each drive serial.
-        accel: ``kvm`` or ``tcg``.
         cpu: QEMU CPU model.
+        accel: ``kvm`` or ``tcg``.
         console: QEMU options that say where the serial ports lead.
         kernel_arguments: added to the lab's own.
         extra: further QEMU options (QMP, trace, gdb).
@@ -36,18 +36,18 @@ class Vm:
     kernel: Path
     initramfs: Path
     drives: dict[str, Path]
-    accel: str
     cpu: str
-    console: tuple[str, ...]
+    accel: str = "tcg"
+    console: tuple[str, ...] = ()
     kernel_arguments: tuple[str, ...] = ()
-    extra: tuple[str, ...] = field(default=())
+    extra: tuple[str, ...] = ()
 
 
 def command(vm: Vm) -> list[str]:
     """Return the complete QEMU command."""
     topology = vm.topology
     return [
-        PROGRAM,
+        QEMU,
         "-name", f"p2plab-{topology.name}",
         "-machine", f"{topology.machine},accel={vm.accel}",
         "-cpu", vm.cpu,

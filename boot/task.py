@@ -8,23 +8,19 @@ from dataclasses import replace
 from pathlib import Path
 
 from boot import accel, interactive
+from boot.artifacts import built_in
 from boot.drives import create_blank
-from boot.qemu import PROGRAM, Vm
+from boot.qemu import QEMU, Vm
 from boot.topology import Topology, load_topology
-from host.tools import require
+from host.tools import require_programs
 from kernel.selection import Selection
 from kernel.source import read_record
-from settings.paths import Workspace, cache_dir
-
-
-def accel_cache() -> Path:
-    """Return the file that remembers which machines can run KVM guests."""
-    return cache_dir() / "accel.json"
+from settings.paths import Workspace, accel_cache
 
 
 def boot(selection: Selection) -> None:
     """Give the user the guest's console."""
-    require(PROGRAM)
+    require_programs(QEMU)
     topology = load_topology(selection.topology_file)
     folder = selection.run_dir("boot")
     with _drive_folder(folder, keep=selection.settings.keep) as drives:
@@ -50,14 +46,13 @@ def _drive_folder(folder: Path, *, keep: bool) -> Iterator[Path]:
 
 
 def _vm(selection: Selection, topology: Topology, drives: dict[str, Path]) -> Vm:
+    artifacts = built_in(selection.workspace)
     return Vm(
         topology=topology,
-        kernel=selection.workspace.bzimage,
-        initramfs=selection.workspace.initramfs,
+        kernel=artifacts.bzimage,
+        initramfs=artifacts.initramfs,
         drives=drives,
-        accel="",
         cpu=selection.settings.cpu or topology.cpu,
-        console=(),
     )
 
 

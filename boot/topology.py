@@ -17,6 +17,8 @@ from typing import Any, TypeVar
 from host.errors import LabError
 
 Value = TypeVar("Value", str, int)
+KINDS: dict[type, str] = {str: "a text in quotes", int: "a whole number"}
+TOP = "above all tables"
 
 MACHINES = {"pc": "pci.0", "q35": "pcie.0"}
 # Vendor and device as QEMU sets them: hw/pci-bridge/*.c, docs/specs/pci-ids.rst.
@@ -27,6 +29,7 @@ PORT_IDS = {
 }
 NVME_ID = "1b36:0010"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")  # part of an id for QEMU: util/id.c
+MIB = 1 << 20
 LONGEST_SERIAL = 20  # bytes of it in the controller's answer to Identify: NVMe base specification
 SLOTS = 32  # on a PCI bus
 SMALLEST_CMB_MIB = 2  # mm/memory_hotplug.c:check_pfn_span wants device memory in 2 MiB units
@@ -77,6 +80,16 @@ class Nvme:
         """``vendor:device`` in hexadecimal."""
         return NVME_ID
 
+    @property
+    def memory_bytes(self) -> int:
+        """Size of the memory that it offers for peer-to-peer DMA."""
+        return self.cmb_mib * MIB
+
+    @property
+    def drive_bytes(self) -> int:
+        """Size of the namespace."""
+        return self.drive_mib * MIB
+
 
 @dataclass(frozen=True)
 class Topology:
@@ -99,6 +112,11 @@ class Topology:
     def items(self) -> list[Port | Nvme]:
         """All functions: ports, then drives."""
         return [*self.ports, *self.drives]
+
+    @property
+    def providers(self) -> tuple[Nvme, ...]:
+        """The functions that offer memory for peer-to-peer DMA."""
+        return self.drives
 
     def children(self, parent: str) -> list[Port | Nvme]:
         """Return what sits directly below a port (or the root bus, ``""``), by slot."""
@@ -131,14 +149,14 @@ def load_topology(path: Path) -> Topology:
     reader = _Reader(path.name)
     topology = Topology(
         name=path.stem,
-        description=reader.take(data, "description", str),
-        machine=reader.take(data, "machine", str),
-        cpu=reader.take(data, "cpu", str),
-        memory_mib=reader.take(data, "memory_mib", int),
+        description=reader.take(data, TOP, "description", str),
+        machine=reader.take(data, TOP, "machine", str),
+        cpu=reader.take(data, TOP, "cpu", str),
+        memory_mib=reader.take(data, TOP, "memory_mib", int),
         ports=tuple(reader.ports(reader.tables(data, "port"))),
         drives=tuple(reader.drives(reader.tables(data, "nvme"))),
     )
-    reader.nothing_left(data, "the file")
+    reader.nothing_left(data, TOP)
     _check(topology, path.name)
     return topology
 
@@ -150,19 +168,25 @@ class _Reader:
         self._file = file
 
     def take(
-        self, table: dict[str, Any], key: str, kind: type[Value], default: Value | None = None
+        self,
+        table: dict[str, Any],
+        where: str,
+        key: str,
+        kind: type[Value],
+        default: Value | None = None,
     ) -> Value:
         value = table.pop(key, default)
         if not isinstance(value, kind) or isinstance(value, bool):
+            wrong = "is missing" if value is None else f"is {value!r}"
             raise TopologyError(
-                f"{self._file}: {key!r} must be a {kind.__name__}, not {value!r}",
+                f"{self._file}: {where}: {key!r} {wrong}; it must be {KINDS[kind]}",
                 hint="compare with the other files of configs/topologies",
             )
         return value
 
     def nothing_left(self, table: dict[str, Any], where: str) -> None:
         if table:
-            raise TopologyError(f"{self._file}: {where} has unknown keys: {', '.join(table)}")
+            raise TopologyError(f"{self._file}: {where}: unknown keys: {', '.join(table)}")
 
     def tables(self, data: dict[str, Any], kind: str) -> dict[str, dict[str, Any]]:
         tables = data.pop(kind, {})
@@ -172,24 +196,26 @@ class _Reader:
 
     def ports(self, tables: dict[str, dict[str, Any]]) -> Iterator[Port]:
         for name, table in tables.items():
+            where = f"[port.{name}]"
             yield Port(
                 name=name,
-                model=self.take(table, "model", str),
-                parent=self.take(table, "parent", str, ""),
-                addr=self.take(table, "addr", int, 0),
+                model=self.take(table, where, "model", str),
+                parent=self.take(table, where, "parent", str, ""),
+                addr=self.take(table, where, "addr", int, 0),
             )
-            self.nothing_left(table, f"[port.{name}]")
+            self.nothing_left(table, where)
 
     def drives(self, tables: dict[str, dict[str, Any]]) -> Iterator[Nvme]:
         for serial, table in tables.items():
+            where = f"[nvme.{serial}]"
             yield Nvme(
                 serial=serial,
-                parent=self.take(table, "parent", str),
-                addr=self.take(table, "addr", int, 0),
-                cmb_mib=self.take(table, "cmb_mib", int),
-                drive_mib=self.take(table, "drive_mib", int),
+                parent=self.take(table, where, "parent", str),
+                addr=self.take(table, where, "addr", int, 0),
+                cmb_mib=self.take(table, where, "cmb_mib", int),
+                drive_mib=self.take(table, where, "drive_mib", int),
             )
-            self.nothing_left(table, f"[nvme.{serial}]")
+            self.nothing_left(table, where)
 
 
 def _check(topology: Topology, file: str) -> None:
@@ -201,16 +227,17 @@ def _complaints(topology: Topology) -> Iterator[str]:
     if topology.machine not in MACHINES:
         yield f"machine {topology.machine!r} is not one of {', '.join(MACHINES)}"
     names = {port.name for port in topology.ports}
+    every = [item.name for item in topology.items]
     for port in topology.ports:
         if port.model not in PORT_IDS:
             yield f"[port.{port.name}]: model {port.model!r} is not one of {', '.join(PORT_IDS)}"
         if not port.parent and port.addr == 0:
             yield f"[port.{port.name}]: on the root bus `addr` must be given"
     for item in topology.items:
+        if every.count(item.name) > 1:
+            yield f"{item.name} is the name of two functions"
         if not NAME.fullmatch(item.name):
             yield f"{item.name!r} is no name: letters, digits, then also `_` and `-`"
-        if item.name in names and isinstance(item, Nvme):
-            yield f"{item.name} is the name of a port and of a drive"
         if not 0 <= item.addr < SLOTS:
             yield f"{item.name}: `addr` is {item.addr}, but must be from 0 to {SLOTS - 1}"
         if item.parent and item.parent not in names:

@@ -10,7 +10,7 @@ from QEMU too, not from the guest.
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
 
@@ -25,10 +25,12 @@ EVENTS = (
     "pci_nvme_map_addr_cmb",
 )
 # Every access to an emulated region, with size; too many to be always on.
-REGION_EVENTS = ("memory_region_ops_read", "memory_region_ops_write")
+REGION_WRITE = "memory_region_ops_write"
+REGION_EVENTS = ("memory_region_ops_read", REGION_WRITE)
 CMB_REGION = "nvme-cmb"  # as named in hw/nvme/ctrl.c:nvme_init_cmb
 
 COMMAND = re.compile(r"pci_nvme_(admin_cmd|io_cmd|read|write)\b")
+DATA = re.compile(r"pci_nvme_(read|write)\b.* nlb (\d+) count (\d+) lba 0x([0-9a-f]+)")
 MAP = re.compile(r"pci_nvme_map_addr(_cmb)? addr 0x([0-9a-f]+) len (\d+)")
 REGION = re.compile(
     r"memory_region_ops_(read|write) cpu (-?\d+) .* addr 0x([0-9a-f]+) .* size (\d+) "
@@ -54,12 +56,16 @@ class Transfer:
         memory: where the memory is.
         provider: BDF of the function whose BAR it is; empty for host RAM.
         length: bytes.
+        address: of the memory, in guest physical addresses.
+        place: of the data on the drive, in bytes.
     """
 
     command: str
     memory: Memory
     provider: str
     length: int
+    address: int
+    place: int
 
 
 def transfers(lines: Iterable[str], bars: Iterable[Bar]) -> Iterator[Transfer]:
@@ -68,26 +74,27 @@ def transfers(lines: Iterable[str], bars: Iterable[Bar]) -> Iterator[Transfer]:
     Data of admin commands (identify and the like) is left out: it is no data of a drive.
     """
     known = list(bars)
-    command = ""
-    pending: tuple[int, int] | None = None
+    command, place = "", 0
+    pending: Transfer | None = None
     for line in lines:
         if "pci_nvme_" not in line:
             continue  # an access to a region, perhaps of a processor that runs meanwhile
         mapped = MAP.search(line)
         if pending and not (mapped and mapped[1]):
-            yield _foreign(command, *pending, known)
+            yield pending
             pending = None
-        if mapped and command:
+        if mapped and mapped[1]:
+            if pending:
+                yield replace(pending, memory=Memory.OWN)
+            pending = None
+        elif mapped and command:
             address, length = int(mapped[2], 16), int(mapped[3])
-            if mapped[1]:
-                pending = None
-                yield Transfer(command, Memory.OWN, _owner(address, known), length)
-            else:
-                pending = (address, length)
-        elif found := COMMAND.search(line):
-            command = found[1] if found[1] in ("read", "write") else ""
+            pending = _foreign(command, address, length, place, known)
+            place += length
+        elif COMMAND.search(line):
+            command, place = _command(line)
     if pending:
-        yield _foreign(command, *pending, known)
+        yield pending
 
 
 def total(moved: Iterable[Transfer]) -> Counter[tuple[str, Memory, str]]:
@@ -118,6 +125,20 @@ def device_accesses(lines: Iterable[str], bars: Iterable[Bar]) -> Counter[tuple[
     return sums
 
 
+def processor_accesses(lines: Iterable[str], moved: Iterable[Transfer]) -> int:
+    """Return bytes that processors read or wrote in the memory that transfers went through.
+
+    Elsewhere in a CMB they may: the driver can keep its submission queues there.
+    """
+    used = {range(item.address, item.address + item.length) for item in moved}
+    found = (match for line in lines if (match := REGION.search(line)))
+    return sum(
+        int(match[4])
+        for match in found
+        if int(match[2]) != DEVICE and any(int(match[3], 16) in part for part in used)
+    )
+
+
 class TraceReader:
     """Reads the part of a growing trace file that came since the last look."""
 
@@ -145,9 +166,19 @@ def options(log: Path) -> tuple[str, ...]:
     return tuple(words)
 
 
-def _foreign(command: str, address: int, length: int, bars: list[Bar]) -> Transfer:
+def _command(line: str) -> tuple[str, int]:
+    """Return what a line begins: a read or write and its place on the drive, or no data at all."""
+    found = DATA.search(line)
+    if not found:
+        return "", 0
+    blocks, length, first = int(found[2]), int(found[3]), int(found[4], 16)
+    return found[1], first * (length // blocks) if blocks else 0
+
+
+def _foreign(command: str, address: int, length: int, place: int, bars: list[Bar]) -> Transfer:
     owner = _owner(address, bars)
-    return Transfer(command, Memory.PEER if owner else Memory.RAM, owner, length)
+    memory = Memory.PEER if owner else Memory.RAM
+    return Transfer(command, memory, owner, length, address, place)
 
 
 def _owner(address: int, bars: list[Bar]) -> str:

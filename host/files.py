@@ -5,7 +5,7 @@ import hashlib
 import os
 import re
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -95,11 +95,3 @@ def sha256_file(path: Path) -> str:
     """Return the SHA-256 of a file as 64 hexadecimal digits."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def digest_files(paths: Iterable[Path]) -> str:
-    """Return one SHA-256 over names and contents of the files, independent of their order."""
-    total = hashlib.sha256()
-    for path in sorted(paths):
-        total.update(f"{path.name}\0{sha256_file(path)}\n".encode())
-    return total.hexdigest()

@@ -22,7 +22,7 @@ class ProgramFailed(LabError):
     """A program that a stage ran did not end with 0."""
 
 
-def output_of(argv: Sequence[str], *, cwd: Path | None = None) -> str:
+def output_of(argv: Sequence[str]) -> str:
     """Return what a short-running program prints on stdout.
 
     Raises:
@@ -30,9 +30,9 @@ def output_of(argv: Sequence[str], *, cwd: Path | None = None) -> str:
         MissingToolError: there is no such program.
     """
     try:
-        done = subprocess.run(argv, cwd=cwd, capture_output=True, text=True, check=False)
+        done = subprocess.run(argv, capture_output=True, text=True, check=False)
     except FileNotFoundError as error:
-        raise _not_found(argv, cwd) from error
+        raise missing_tool(argv[0]) from error
     if done.returncode != 0:
         raise ProgramFailed(
             f"`{shlex.join(argv)}` {_ending(done.returncode)}: {done.stderr.strip()}"

@@ -50,7 +50,7 @@ def missing_tool(command: str) -> MissingToolError:
     return MissingToolError(f"{name} is not on this machine")
 
 
-def require(*commands: str) -> None:
+def require_programs(*commands: str) -> None:
     """Check that programs are there before work starts that would need them at its end.
 
     Raises:

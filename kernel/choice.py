@@ -11,12 +11,11 @@ from pathlib import Path
 from host.errors import LabError
 from host.files import write_text
 from kernel.registry import AptKernel, Kernel, TreeKernel, UrlKernel, find, load
-from settings.paths import BUILD, CONFIGS, downloads_dir
+from settings.paths import AUTO_KERNEL, CONFIGS, downloads_dir
 
 AUTO = "auto"
 PINNED = "6.3.2"
 REGISTRY = CONFIGS / "kernels.toml"
-MEMORY = BUILD / "auto-kernel.json"
 
 
 @dataclass(frozen=True)
@@ -49,7 +48,7 @@ class NoKernelError(LabError):
 
 
 def choose(
-    asked: str, *, decide: bool = True, registry: Path = REGISTRY, memory: Path = MEMORY
+    asked: str, *, decide: bool = True, registry: Path = REGISTRY, memory: Path = AUTO_KERNEL
 ) -> Choice:
     """Return the kernel to use.
 
@@ -83,7 +82,7 @@ def choose(
     return choice
 
 
-def forget(memory: Path = MEMORY) -> None:
+def forget(memory: Path = AUTO_KERNEL) -> None:
     """Drop the decision for ``auto``, so that the next start decides anew."""
     memory.unlink(missing_ok=True)
 
@@ -95,7 +94,7 @@ def announce(choice: Choice) -> str:
     package = f" ({choice.kernel.package})" if isinstance(choice.kernel, AptKernel) else ""
     return (
         f"kernel: {choice.used}{package} instead of {PINNED}, because {choice.reason}\n"
-        f"        kernel={PINNED} insists; to have auto decide again, remove {MEMORY}"
+        f"        kernel={PINNED} insists; to have auto decide again, remove {AUTO_KERNEL}"
     )
 
 

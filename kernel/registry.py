@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from host.errors import LabError
+from host.errors import LabError, SettingError
 from kernel.version import require_supported
 from settings.parse import unknown
+from settings.paths import expanded
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
 SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -89,7 +90,7 @@ def find(name: str, kernels: Mapping[str, Kernel]) -> Kernel:
 
 def tree_kernel(tree: Path) -> TreeKernel:
     """Return a kernel for a path; its name tells trees of the same base name apart."""
-    path = tree.expanduser().absolute()
+    path = tree.absolute()
     base = re.sub(r"[^A-Za-z0-9._+-]", "_", path.name) or "root"
     digest = hashlib.sha256(str(path).encode(errors="surrogateescape")).hexdigest()
     return TreeKernel(f"{TREE_PREFIX}{base}-{digest[:6]}", path)
@@ -158,7 +159,10 @@ def _apt_kernel(where: str, name: str, table: Mapping[str, Any]) -> AptKernel:
 
 def _path_kernel(where: str, name: str, table: Mapping[str, Any]) -> TreeKernel:
     path = _text(where, table, "path", re.compile(r"[/~].*"), "absolute or begin with ~")
-    return TreeKernel(name, Path(path).expanduser())
+    try:
+        return TreeKernel(name, expanded(path))
+    except SettingError as error:
+        raise RegistryError(f"{where}: path {error.message}", hint=error.hint) from error
 
 
 # The key that says the kind: all keys of that kind, and how they become a kernel.

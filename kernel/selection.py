@@ -5,10 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from host.errors import LabError
 from kernel.choice import Choice, choose
 from kernel.registry import TreeKernel
-from kernel.version import check_user_tree
+from kernel.version import check_user_tree, require_path_for_make
 from settings.command_line import assignments, read_settings
 from settings.model import STANDARD_SCENARIO, Settings
 from settings.parse import Root
@@ -67,11 +66,7 @@ def select(argv: Sequence[str]) -> Selection:
         LabError: a setting, the registry of kernels, no kernel at all to be had, or a checkout
             in a directory where no kernel can be built.
     """
-    if re.search(r"[\s:]", str(BUILD)):
-        raise LabError(
-            f"the path '{BUILD}' has a space or a colon; the kernel's Makefile refuses both",
-            hint="move this checkout to another directory",
-        )
+    require_path_for_make(BUILD, "move this checkout to another directory")
     given = assignments(argv)
     settings = read_settings(given, Root(CONFIGS, invoked_from()))
     needed = _needs_kernel(argv)

@@ -9,11 +9,11 @@ from host.errors import LabError
 from host.files import write_text
 from kernel import apt
 from kernel.checksum import set_aside
-from kernel.choice import AUTO, MEMORY, Choice, forget
+from kernel.choice import AUTO, Choice, forget
 from kernel.registry import AptKernel, TreeKernel, UrlKernel
 from kernel.unpack import ArchiveError, unpack
 from kernel.version import check_user_tree, missing_mark
-from settings.paths import Workspace
+from settings.paths import AUTO_KERNEL, Workspace
 
 
 @dataclass(frozen=True)
@@ -46,9 +46,16 @@ class SourceRecord:
     file: str = ""
     sha256: str = ""
 
+    def as_data(self) -> dict[str, str]:
+        """Return it as it stands in ``source.json`` and in every report.
+
+        Only a user's tree is named: the same source gives the same record in every checkout.
+        """
+        return {**asdict(self), "tree": str(self.tree) if self.kind == "path" else ""}
+
 
 def obtain(
-    choice: Choice, workspace: Workspace, downloads: Path, memory: Path = MEMORY
+    choice: Choice, workspace: Workspace, downloads: Path, memory: Path = AUTO_KERNEL
 ) -> SourceRecord:
     """Make the source of ``choice`` available, and write ``workspace.source_record``.
 
@@ -150,10 +157,7 @@ def _kept(choice: Choice, workspace: Workspace) -> SourceRecord | None:
 
 
 def _written(record: SourceRecord, workspace: Workspace) -> SourceRecord:
-    fields = asdict(record)
-    # Only a user's tree is named: the same source gives the same record in every checkout.
-    fields["tree"] = str(record.tree) if record.kind == "path" else ""
-    text = json.dumps(fields, indent=2, sort_keys=True) + "\n"
+    text = json.dumps(record.as_data(), indent=2, sort_keys=True) + "\n"
     path = workspace.source_record
     if not path.is_file() or path.read_text(encoding="utf-8", errors="replace") != text:
         write_text(path, text)

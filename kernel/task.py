@@ -4,12 +4,12 @@ import shlex
 import sys
 from pathlib import Path
 
-from host.tools import require
+from host.tools import require_programs
 from kernel import build, config, external
 from kernel.choice import announce
 from kernel.kbuild import Kbuild
 from kernel.selection import Selection
-from kernel.source import SourceRecord, obtain, read_record
+from kernel.source import obtain, read_record
 from settings.paths import downloads_dir
 
 BUILD_TOOLS = ("make", "gcc", "flex", "bison", "bc")
@@ -25,13 +25,13 @@ def source(selection: Selection) -> None:
 
 def configure(selection: Selection) -> None:
     """Make the kernel's configuration."""
-    require(*BUILD_TOOLS)
+    require_programs(*BUILD_TOOLS)
     config.configure(kbuild(selection), selection.fragments, _log(selection, "config"))
 
 
 def menuconfig(selection: Selection) -> None:
     """Let the user change the configuration; keep the changes as a fragment."""
-    fragment = selection.workspace.root / "menuconfig.config"
+    fragment = selection.workspace.menuconfig
     changed = config.edit(kbuild(selection), fragment)
     if changed:
         fragments = ",".join(map(str, (*selection.settings.config, fragment)))
@@ -56,11 +56,9 @@ def module(selection: Selection, folder: Path) -> None:
 
 def kbuild(selection: Selection) -> Kbuild:
     """Return how to build the selected kernel."""
-    return Kbuild(_record(selection).tree, selection.workspace.linux, selection.settings.jobs)
-
-
-def _record(selection: Selection) -> SourceRecord:
-    return read_record(selection.workspace.source_record)
+    workspace = selection.workspace
+    tree = read_record(workspace.source_record).tree
+    return Kbuild(tree, workspace.linux, selection.settings.jobs)
 
 
 def _log(selection: Selection, name: str) -> Path:

@@ -80,6 +80,19 @@ def require_supported(version: tuple[int, int], what: str) -> None:
         )
 
 
+def require_path_for_make(path: Path, hint: str) -> None:
+    """Refuse a path that cannot be a kernel's source or build directory (``O=``).
+
+    Raises:
+        TreeError: it has a blank or a colon; ``hint`` says what to do.
+    """
+    if re.search(r"[\s:]", str(path)):
+        raise TreeError(
+            f"the path '{path}' has a space or a colon; the kernel's Makefile refuses both",
+            hint=hint,
+        )
+
+
 def check_user_tree(tree: Path) -> KernelVersion:
     """Return the version of a user's own tree if it can be built out of tree; only reads it.
 
@@ -94,11 +107,7 @@ def check_user_tree(tree: Path) -> KernelVersion:
             hint="unpack it and give the directory, or describe it in configs/kernels.toml",
         )
     version = read_version(tree)
-    if re.search(r"[\s:]", str(tree)):
-        raise TreeError(
-            f"the path '{tree}' has a space or a colon; the kernel's Makefile refuses both",
-            hint="rename the directory or give another path to it",
-        )
+    require_path_for_make(tree, "rename the directory or give another path to it")
     traces = [name for name in IN_PLACE if (tree / name).exists()]
     if traces:
         raise TreeError(

@@ -79,6 +79,8 @@ def image_files(parts: Parts, release: str, modules_dep: Path) -> list[ImageFile
 def pack(parts: Parts, gen_init_cpio: Path, target: Path) -> None:
     """Check every file that goes in, then write the image, LZ4-compressed, to ``target``.
 
+    Beside it are left what it was packed from: ``initramfs.spec`` and ``modules.dep``.
+
     Raises:
         ImageError: a file cannot go in; says which and why.
     """
@@ -104,9 +106,8 @@ def _check(parts: Parts, files: list[ImageFile]) -> None:
             raise ImageError(f"{file.source}, meant for {file.target}, is not there")
     require_static(parts.tool)
     require_module_for(parts.module, parts.vmlinux)
-    programs = [
-        read_program(file.source) for file in files if file.mode == "755" and is_elf(file.source)
-    ]
+    # Libraries too, whatever their mode: they need libraries themselves.
+    programs = [read_program(file.source) for file in files if is_elf(file.source)]
     require_closure(programs, {file.target for file in files})
 
 

@@ -10,7 +10,7 @@ from rootfs.initramfs import Parts, find_busybox, pack
 
 def tool(selection: Selection, folder: Path) -> None:
     """Build the user-space tool of a folder."""
-    output = selection.workspace.tool.parent
+    output = selection.workspace.tool_dir
     output.mkdir(parents=True, exist_ok=True)
     run_logged(
         ["make", "-C", str(folder), f"O={output}", f"-j{selection.settings.jobs}"],
@@ -29,4 +29,4 @@ def initramfs(selection: Selection) -> None:
         tool=workspace.tool,
         vmlinux=workspace.vmlinux,
     )
-    pack(parts, workspace.linux / "usr/gen_init_cpio", workspace.initramfs)
+    pack(parts, workspace.gen_init_cpio, workspace.initramfs)

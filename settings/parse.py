@@ -1,10 +1,11 @@
-"""From the text of a setting to its value, or to one error that names the choices."""
+"""From the text of a setting to its value, or to one SettingError that names the choices."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from host.errors import SettingError
+from settings.paths import expanded
 
 YES = ("1", "yes", "true", "on")
 NO = ("0", "no", "false", "off")
@@ -77,10 +78,7 @@ def fragments(text: str, root: Root) -> tuple[Path, ...]:
 
 
 def _path(text: str, root: Root) -> Path:
-    try:
-        return root.invoked_from / Path(text).expanduser()
-    except RuntimeError as error:  # ~name of a user that is not on this machine
-        raise SettingError(f"{text!r}: {error}") from error
+    return root.invoked_from / expanded(text)
 
 
 def one_word(text: str, _root: Root) -> str:

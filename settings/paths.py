@@ -4,22 +4,47 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from host.errors import SettingError
+
 PROJECT = Path(__file__).resolve().parent.parent
 CONFIGS = PROJECT / "configs"
 BUILD = PROJECT / "build"
+AUTO_KERNEL = BUILD / "auto-kernel.json"  # what kernel=auto was decided to be
 DOWNLOADS_VARIABLE = "P2PLAB_DOWNLOADS"
+
+
+def expanded(text: str) -> Path:
+    """Return a path that a person wrote, with ``~`` and ``~name`` replaced.
+
+    Raises:
+        SettingError: this machine does not know the home directory that is meant.
+    """
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as error:  # no such user, or HOME unset for a user without an entry
+        raise SettingError(
+            f"{text!r}: {error}", hint="write the path out, or set the variable HOME"
+        ) from error
 
 
 def cache_dir() -> Path:
     """Return the per-user cache of the lab, shared between checkouts."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "p2plab"
+    return expanded(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "p2plab"
+
+
+def accel_cache() -> Path:
+    """Return the file that remembers which machines can run KVM guests."""
+    return cache_dir() / "accel.json"
 
 
 def downloads_dir() -> Path:
-    """Return where downloads are kept: ``P2PLAB_DOWNLOADS`` or a folder of the user's cache."""
+    """Return where downloads are kept: ``P2PLAB_DOWNLOADS`` or a folder of the user's cache.
+
+    Raises:
+        SettingError: the variable names a home directory that is not known here.
+    """
     chosen = os.environ.get(DOWNLOADS_VARIABLE)
-    return Path(chosen).expanduser().absolute() if chosen else cache_dir() / "downloads"
+    return invoked_from() / expanded(chosen) if chosen else cache_dir() / "downloads"
 
 
 def invoked_from() -> Path:
@@ -77,6 +102,16 @@ class Workspace:
         return self.linux / "include/config/kernel.release"
 
     @property
+    def symbols(self) -> Path:
+        """``Module.symvers``, without which no external module can be linked."""
+        return self.linux / "Module.symvers"
+
+    @property
+    def gen_init_cpio(self) -> Path:
+        """The kernel's own program that packs an initramfs."""
+        return self.linux / "usr/gen_init_cpio"
+
+    @property
     def module_dir(self) -> Path:
         """Where the module is built, from a copy of its sources."""
         return self.root / "p2pmem-pci"
@@ -87,14 +122,29 @@ class Workspace:
         return self.module_dir / "p2pmem_pci.ko"
 
     @property
+    def tool_dir(self) -> Path:
+        """Where the user-space tool is built."""
+        return self.root / "p2pmem-test"
+
+    @property
     def tool(self) -> Path:
         """The built user-space tool."""
-        return self.root / "p2pmem-test" / "p2pmem-test"
+        return self.tool_dir / "p2pmem-test"
+
+    @property
+    def rootfs(self) -> Path:
+        """Where the root file system is packed, with what it is packed from."""
+        return self.root / "rootfs"
 
     @property
     def initramfs(self) -> Path:
         """The root file system that the kernel boots into."""
-        return self.root / "initramfs.cpio.lz4"
+        return self.rootfs / "initramfs.cpio.lz4"
+
+    @property
+    def menuconfig(self) -> Path:
+        """The fragment with what was changed by hand in ``menuconfig``."""
+        return self.root / "menuconfig.config"
 
     @property
     def logs(self) -> Path:

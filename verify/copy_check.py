@@ -10,14 +10,17 @@ from collections import Counter
 from boot.policy import MapType
 from boot.trace import (
     REGION_EVENTS,
+    REGION_WRITE,
     Memory,
     Transfer,
     copy_window,
     device_accesses,
+    processor_accesses,
     total,
     transfers,
 )
 from verify.check import CheckFailed, require
+from verify.path import follow
 from verify.record import CopyRecord
 from verify.scenario import Copy
 from verify.session import Session
@@ -36,9 +39,8 @@ def check_copy(session: Session, copy: Copy) -> str:
     """Do one copy and check that what happened is what the topology lets expect."""
     predicted = _predictions(session, copy)
     allowed = MapType.NOT_SUPPORTED not in predicted.values()
-    counted = copy.memory != "host" and copy.length <= COUNT_ACCESSES_UP_TO
     session.trace.take()
-    status, tool = _run_tool(session, copy, counted=counted)
+    status, tool = _run_tool(session, copy)
     lines = session.trace.take()
     moved = list(transfers(lines, session.bars))
     session.copies.append(
@@ -56,9 +58,26 @@ def check_copy(session: Session, copy: Copy) -> str:
     require(tool.get("result") == "match", f"p2pmem-test reports {tool.get('result')!r}")
     require(tool.get("bytes") == copy.length, f"p2pmem-test copied {tool.get('bytes')} bytes")
     seen = _traced_as_expected(session, copy, moved)
-    if counted:
+    by_processors = processor_accesses(lines, copy_window(moved))
+    require(
+        by_processors == 0,
+        f"processors accessed {by_processors} bytes of the memory that the data went through",
+    )
+    if _accesses_are_counted(copy):
         seen += _counted_accesses(session, copy, lines)
     return seen
+
+
+def _accesses_are_counted(copy: Copy) -> bool:
+    return copy.memory != "host" and copy.length <= COUNT_ACCESSES_UP_TO
+
+
+def _watched(copy: Copy) -> tuple[str, ...]:
+    """Return the accesses to trace one by one: all, or those that are few in a large copy."""
+    if _accesses_are_counted(copy):
+        return REGION_EVENTS
+    # The peer only reads: what is written there, but for submission queues, a processor writes.
+    return (REGION_WRITE,) if copy.provider == copy.source else ()
 
 
 def _predictions(session: Session, copy: Copy) -> dict[str, MapType]:
@@ -68,13 +87,13 @@ def _predictions(session: Session, copy: Copy) -> dict[str, MapType]:
     return {client: session.predicted(copy.provider, client) for client in ends}
 
 
-def _run_tool(session: Session, copy: Copy, *, counted: bool) -> tuple[int, dict[str, object]]:
+def _run_tool(session: Session, copy: Copy) -> tuple[int, dict[str, object]]:
     command = tool_command(session, copy)
     qmp = session.guest.qmp
-    for event in REGION_EVENTS if counted else ():
+    for event in _watched(copy):
         qmp.trace(event, enable=True)
     answer = session.guest.console.run(command, session.timeouts.copy)
-    for event in REGION_EVENTS if counted else ():
+    for event in _watched(copy):
         qmp.trace(event, enable=False)
     for line in answer.output.splitlines():
         if line.startswith("{"):
@@ -116,6 +135,7 @@ def _traced_as_expected(session: Session, copy: Copy, moved: list[Transfer]) -> 
     require(through_ram == 0, f"{through_ram} bytes went through host RAM during the copy")
     if copy.memory == "host":
         return f"{copy.length} bytes through host RAM, none peer to peer"
+    follow(copy, moved)
     return f"{_kinds(window)} of {copy.length} copied"
 
 
@@ -128,13 +148,13 @@ def _expected(session: Session, copy: Copy) -> Sums:
             sums[command, Memory.RAM, ""] += copy.length
         else:
             memory = Memory.OWN if client == copy.provider else Memory.PEER
-            sums[command, memory, session.drive(copy.provider).bdf] += copy.length
+            sums[command, memory, session.function(copy.provider).bdf] += copy.length
     return sums
 
 
 def _counted_accesses(session: Session, copy: Copy, lines: list[str]) -> str:
     """Count the accesses that the other drive made to the provider's CMB, one by one."""
-    provider = session.drive(copy.provider).bdf
+    provider = session.function(copy.provider).bdf
     # The drive that writes fetches from the peer's memory, and the one that reads stores to it.
     ends = (("write", copy.source), ("read", copy.destination))
     directions = [direction for direction, client in ends if client != copy.provider]
@@ -166,7 +186,7 @@ def _refused(
 
 def _refusal_line(session: Session, copy: Copy) -> str:
     """Return the kernel's own words; it says them once for a pair of client and provider."""
-    wanted = REFUSED_MESSAGE.format(provider=session.drive(copy.provider).bdf)
+    wanted = REFUSED_MESSAGE.format(provider=session.function(copy.provider).bdf)
     clients = [end for end in (copy.source, copy.destination) if end != copy.provider]
     for line in session.run("dmesg | grep peer-to-peer || true").splitlines():
         if wanted in line and any(session.drive(client).bdf in line for client in clients):

@@ -1,6 +1,6 @@
 """The host's own witness: compare the drive images after power-off, knowing nothing of the tool."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,7 +29,7 @@ class Images:
         return b"".join(initial_content(self.topology.drive(serial)))
 
 
-def compare_copies(images: Images, records: list[CopyRecord], planned: list[Copy]) -> str:
+def compare_copies(images: Images, records: list[CopyRecord], planned: Sequence[Copy]) -> str:
     """Every copied range is the same on both drives, and new on both.
 
     Raises:
@@ -40,6 +40,7 @@ def compare_copies(images: Images, records: list[CopyRecord], planned: list[Copy
     require(not missing, f"never done: {'; '.join(missing)}")
     done = [record.copy for record in records if record.allowed]
     before = {serial: images.before(serial) for serial in images.paths}
+    known: set[bytes] = set()
     for copy in done:
         source = images.now(copy.source, copy.offset, copy.length)
         destination = images.now(copy.destination, copy.offset, copy.length)
@@ -58,6 +59,12 @@ def compare_copies(images: Images, records: list[CopyRecord], planned: list[Copy
             require(
                 stale is None, f"{copy.title}: block at byte {stale} of {serial} was never written"
             )
+        again = repeated_block(known, source)
+        require(
+            again is None,
+            f"{copy.title}: the block at byte {copy.offset + (again or 0)} is the same as another "
+            "one, so that a block in the wrong place would not show",
+        )
     return f"{sum(copy.length for copy in done)} bytes in {len(done)} ranges are the same"
 
 
@@ -98,6 +105,16 @@ def unchanged_block(before: bytes, now: bytes, offset: int) -> int | None:
         place = offset + start
         if now[start : start + 512] == before[place : place + 512]:
             return place
+    return None
+
+
+def repeated_block(known: set[bytes], data: bytes) -> int | None:
+    """Add the 512-byte blocks of ``data`` to the known ones; return where one was known already."""
+    for start in range(0, len(data), 512):
+        block = data[start : start + 512]
+        if block in known:
+            return start
+        known.add(block)
     return None
 
 

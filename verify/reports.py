@@ -19,7 +19,7 @@ NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def print_result(result: Result, stream: TextIO) -> None:
-    """Print the line (or lines, if it failed) of one check."""
+    """Print the line of one check, and below it what was seen or what is wrong."""
     mark = _coloured(MARKS[result.status], COLOURS[result.status], stream)
     print(f"  {mark} {result.seconds:6.2f} s  {result.title}", file=stream)
     if result.detail:
@@ -35,16 +35,13 @@ def print_summary(verdict: Verdict, folder: Path, stream: TextIO) -> None:
     word = _coloured(verdict.outcome.word.upper(), "32" if good else "31", stream)
     print(
         f"\n{word}: {passed} of {len(verdict.results)} checks passed in {verdict.seconds:.1f} s "
-        f"(Linux {verdict.subject.kernel.get('version')}, {verdict.subject.topology}, "
+        f"(Linux {verdict.subject.kernel.version}, {verdict.subject.topology}, "
         f"{verdict.subject.accel}, {verdict.subject.cpu})",
         file=stream,
     )
-    if verdict.subject.kernel.get("reason"):
-        print(
-            f"  not the kernel that was asked for ({verdict.subject.kernel['asked']}): "
-            f"{verdict.subject.kernel['reason']}",
-            file=stream,
-        )
+    kernel = verdict.subject.kernel
+    if kernel.reason:
+        print(f"  not the kernel that was asked for ({kernel.asked}): {kernel.reason}", file=stream)
     if not good:
         print(f"  {verdict.outcome.meaning}: {verdict.cause}", file=stream)
     print(f"  verdict.json, junit.xml, console.log, trace.log, qemu.sh: {folder}", file=stream)
@@ -106,9 +103,9 @@ def _add_outcome(suite: ElementTree.Element, verdict: Verdict) -> None:
 def _properties(verdict: Verdict) -> list[tuple[str, str]]:
     kernel = verdict.subject.kernel
     return [
-        ("kernel", str(kernel.get("version"))),
-        ("kernel_asked", str(kernel.get("asked"))),
-        ("kernel_substituted", str(kernel.get("reason"))),
+        ("kernel", kernel.version),
+        ("kernel_asked", kernel.asked),
+        ("kernel_substituted", kernel.reason),
         ("accel", verdict.subject.accel),
         ("cpu", verdict.subject.cpu),
         ("qemu", verdict.subject.qemu),

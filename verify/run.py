@@ -5,20 +5,20 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from boot import accel, trace
+from boot.artifacts import Artifacts
 from boot.console import GuestEnded
 from boot.drives import create_filled
 from boot.machine import QemuFailed, running
 from boot.outcome import Outcome
-from boot.qemu import PROGRAM, SERVE, Vm
+from boot.qemu import QEMU, SERVE, Vm
 from boot.topology import Topology
 from host.files import remove, sha256_file
 from host.process import output_of
 from verify.images import Images
-from verify.plan import LOG_CHECK, guest_checks, host_checks
-from verify.runner import Check, Result, Run, not_run, run_checks
+from verify.plan import guest_checks, image_checks, log_checks
+from verify.runner import Result, Run, run_checks, skip_checks
 from verify.scenario import Scenario
 from verify.session import Session
 from verify.timeouts import timeouts_for
@@ -30,10 +30,8 @@ class Inputs:
     """What is verified, and how.
 
     Attributes:
-        kernel: the source record of the kernel, as data.
-        bzimage: kernel image to boot.
-        initramfs: root file system with module and tool.
-        release: what ``uname -r`` has to say in the guest.
+        artifacts: the build to boot.
+        topology: the machine to boot it on.
         scenario: what is to be copied on this topology.
         accel: the setting: ``auto``, ``kvm`` or ``tcg``.
         accel_cache: where results of probing KVM are remembered.
@@ -41,11 +39,8 @@ class Inputs:
         folder: gets everything that the run leaves behind; emptied first.
     """
 
-    kernel: dict[str, Any]
-    bzimage: Path
-    initramfs: Path
+    artifacts: Artifacts
     topology: Topology
-    release: str
     scenario: Scenario
     accel: str
     accel_cache: Path
@@ -66,15 +61,10 @@ def verify(inputs: Inputs, report: Callable[[Result], None], say: Callable[[str]
     inputs.folder.mkdir(parents=True)
     vm = _machine(inputs, say)
     subject = _subject(inputs, vm)
-    copies = list(inputs.scenario.copies)
-    guest_part, host_part = guest_checks(copies), host_checks(copies)
     try:
-        finished = _in_guest(inputs, vm, guest_part, host_part, report)
+        finished = _checked(inputs, vm, report)
     except QemuFailed as error:
-        ended = GuestEnded(Outcome.LOST, str(error))
-        finished = _Finished(
-            Run(tuple(not_run([*guest_part, *host_part], str(error))), ended), None
-        )
+        finished = _never_started(inputs, GuestEnded(Outcome.LOST, str(error)), report)
     return _verdict(inputs, subject, finished, started, time.monotonic() - clock)
 
 
@@ -87,14 +77,11 @@ class _Finished:
 def _machine(inputs: Inputs, say: Callable[[str], None]) -> Vm:
     vm = Vm(
         topology=inputs.topology,
-        kernel=inputs.bzimage,
-        initramfs=inputs.initramfs,
+        kernel=inputs.artifacts.bzimage,
+        initramfs=inputs.artifacts.initramfs,
         drives=create_filled(inputs.topology, inputs.folder),
-        accel="",
         cpu=inputs.cpu,
-        console=(),
         kernel_arguments=SERVE,
-        extra=(),
     )
     chosen = accel.resolve(inputs.accel, vm, inputs.folder / "probe", inputs.accel_cache, say)
     return replace(vm, accel=chosen, extra=trace.options(inputs.folder / "trace.log"))
@@ -102,24 +89,19 @@ def _machine(inputs: Inputs, say: Callable[[str], None]) -> Vm:
 
 def _subject(inputs: Inputs, vm: Vm) -> Subject:
     return Subject(
-        kernel=inputs.kernel,
+        kernel=inputs.artifacts.source,
         topology=inputs.topology.name,
         scenario=inputs.scenario.name,
         accel=vm.accel,
         cpu=vm.cpu,
-        qemu=output_of([PROGRAM, "--version"]).split("\n", 1)[0],
+        qemu=output_of([QEMU, "--version"]).split("\n", 1)[0],
         files={path.name: sha256_file(path) for path in (vm.kernel, vm.initramfs)},
         command="",
     )
 
 
-def _in_guest(
-    inputs: Inputs,
-    vm: Vm,
-    guest_part: list[Check],
-    host_part: list[Check],
-    report: Callable[[Result], None],
-) -> _Finished:
+def _checked(inputs: Inputs, vm: Vm, report: Callable[[Result], None]) -> _Finished:
+    """Run every check that can be run: in the guest, then on what it left behind."""
     with running(vm, inputs.folder) as guest:
         session = Session(
             topology=inputs.topology,
@@ -127,19 +109,23 @@ def _in_guest(
             images=Images(inputs.topology, vm.drives),
             trace=trace.TraceReader(inputs.folder / "trace.log"),
             timeouts=timeouts_for(vm.accel),
-            release=inputs.release,
+            release=inputs.artifacts.release,
         )
-        run = run_checks(guest_part, session, report)
+        run = run_checks(guest_checks(inputs.scenario), session, report)
+    images = image_checks(inputs.scenario)
     if run.ended:
-        # The images of a guest that went down half way prove nothing; its log still does.
-        skipped = [check for check in host_part if check is not LOG_CHECK]
-        rest = not_run(skipped, f"the guest was gone ({run.ended.outcome.word})")
-        for result in rest:
-            report(result)
-        log = run_checks([LOG_CHECK], session, report)
-        return _Finished(Run((*run.results, *rest, *log.results), run.ended), session)
-    after = run_checks(host_part, session, report)
-    return _Finished(Run((*run.results, *after.results)), session)
+        rest = skip_checks(images, run.ended, report)
+    else:
+        rest = list(run_checks(images, session, report).results)
+    log = run_checks(log_checks(), session, report)
+    return _Finished(Run((*run.results, *rest, *log.results), run.ended), session)
+
+
+def _never_started(
+    inputs: Inputs, ended: GuestEnded, report: Callable[[Result], None]
+) -> _Finished:
+    planned = (*guest_checks(inputs.scenario), *image_checks(inputs.scenario), *log_checks())
+    return _Finished(Run(tuple(skip_checks(planned, ended, report)), ended), None)
 
 
 def _verdict(

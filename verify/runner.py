@@ -60,16 +60,20 @@ def run_checks(checks: Sequence[Check], session: Session, report: Callable[[Resu
         report(result)
         results.append(result)
         if ended:
-            rest = not_run(checks[number + 1 :], f"the guest was gone ({ended.outcome.word})")
-            for missed in rest:
-                report(missed)
+            rest = skip_checks(checks[number + 1 :], ended, report)
             return Run((*results, *rest), ended)
     return Run(tuple(results))
 
 
-def not_run(checks: Iterable[Check], why: str) -> list[Result]:
-    """Return the results of checks that were never started."""
-    return [Result(check.title, Status.NOT_RUN, why, 0.0) for check in checks]
+def skip_checks(
+    checks: Iterable[Check], ended: GuestEnded, report: Callable[[Result], None]
+) -> list[Result]:
+    """Report checks that were never started, since the guest had gone before."""
+    why = f"the guest was gone ({ended.outcome.word})"
+    results = [Result(check.title, Status.NOT_RUN, why, 0.0) for check in checks]
+    for result in results:
+        report(result)
+    return results
 
 
 def _run_one(check: Check, session: Session) -> tuple[Result, GuestEnded | None]:

@@ -3,8 +3,8 @@
 The language: ``description``, then any number of ``[[copies]]`` tables, each of which stands for
 all combinations of its lists. ``memory`` is what the data goes through: ``p2pmem`` (the module's
 device), ``allocate`` (the kernel's own sysfs file) or ``host`` (RAM, no peer-to-peer DMA at all).
-``providers`` are the drives whose memory is used, ``directions`` pairs of source and destination;
-drives are numbered in the order of the topology. ``shapes`` are ``CHUNKS x SIZE``.
+``providers`` are the functions whose memory is used, ``directions`` pairs of drives, source and
+destination; both are numbered in the order of the topology. ``shapes`` are ``CHUNKS x SIZE``.
 """
 
 import itertools
@@ -21,6 +21,7 @@ from host.errors import LabError
 MEMORIES = ("p2pmem", "allocate", "host")
 SHAPE = re.compile(r"(\d+) x (\d+)([kM]?)")
 UNITS = {"": 1, "k": 1 << 10, "M": 1 << 20}
+BLOCK = 512  # bytes; a drive reads and writes whole blocks
 ALIGNMENT = 1 << 20  # bytes; every copy has a range of its own that starts on such a boundary
 KEYS = {"memory", "providers", "directions", "shapes"}
 
@@ -35,7 +36,7 @@ class Copy:
 
     Attributes:
         memory: one of ``MEMORIES``.
-        provider: serial of the drive whose CMB is used; empty for host memory.
+        provider: name of the function whose memory is used; empty for host memory.
         source: serial of the drive that is read.
         destination: serial of the drive that is written.
         chunks: number of chunks.
@@ -62,7 +63,8 @@ class Copy:
     def title(self) -> str:
         """A line for people."""
         via = "host RAM" if self.memory == "host" else f"{self.memory} of {self.provider}"
-        shape = f"{self.chunks} x {self.chunk_size >> 10}k"
+        size = f"{self.chunk_size >> 10}k" if self.chunk_size % 1024 == 0 else self.chunk_size
+        shape = f"{self.chunks} x {size}"
         return f"copy {self.source} -> {self.destination} through {via}, {shape}"
 
 
@@ -96,8 +98,7 @@ def load_scenario(path: Path, topology: Topology) -> Scenario:
     tables = data.get("copies")
     if not isinstance(tables, list) or not tables:
         raise ScenarioError(f"{path.name}: there is no [[copies]] table, so nothing is verified")
-    serials = [drive.serial for drive in topology.drives]
-    combined = [item for table in tables for item in _combinations(table, serials, path.name)]
+    combined = [item for table in tables for item in _combinations(table, topology, path.name)]
     if all(item.memory == "host" for item in combined):
         raise ScenarioError(f"{path.name}: all copies go through host RAM, so nothing is verified")
     copies = tuple(_placed(combined, topology, path.name))
@@ -114,7 +115,7 @@ class _Unplaced:
     chunk_size: int
 
 
-def _combinations(table: dict[str, Any], serials: list[str], file: str) -> Iterator[_Unplaced]:
+def _combinations(table: dict[str, Any], topology: Topology, file: str) -> Iterator[_Unplaced]:
     if not isinstance(table, dict):
         raise ScenarioError(f"{file}: `copies` must be [[copies]] tables, not {table!r}")
     for key in ("providers", "directions", "shapes"):
@@ -127,8 +128,11 @@ def _combinations(table: dict[str, Any], serials: list[str], file: str) -> Itera
         raise ScenarioError(f"{file}: memory {memory!r} is not one of {', '.join(MEMORIES)}")
     if (memory == "host") == bool(table.get("providers")):
         raise ScenarioError(f"{file}: `providers` is for p2pmem and allocate, and needed there")
-    providers = [_serial(item, serials, file) for item in table.get("providers", [])] or [""]
-    directions = [_direction(item, serials, file) for item in table.get("directions", [])]
+    offered = [item.name for item in topology.providers]
+    drives = [drive.serial for drive in topology.drives]
+    numbers = table.get("providers", [])
+    providers = [_named(number, offered, file, "provider") for number in numbers] or [""]
+    directions = [_direction(pair, drives, file) for pair in table.get("directions", [])]
     shapes = [_shape(text, file) for text in table.get("shapes", [])]
     if not directions or not shapes:
         raise ScenarioError(f"{file}: [[copies]] needs `directions` and `shapes`")
@@ -136,30 +140,33 @@ def _combinations(table: dict[str, Any], serials: list[str], file: str) -> Itera
         yield _Unplaced(memory, provider, *ends, *shape)
 
 
-def _serial(number: object, serials: list[str], file: str) -> str:
-    if type(number) is not int or not 0 <= number < len(serials):
+def _named(number: object, names: list[str], file: str, what: str) -> str:
+    if type(number) is not int or not 0 <= number < len(names):
         raise ScenarioError(
-            f"{file}: there is no drive {number!r}; drives: 0 to {len(serials) - 1}"
+            f"{file}: there is no {what} {number!r}; the topology has {len(names)}, from 0 on"
         )
-    return serials[number]
+    return names[number]
 
 
-def _direction(pair: object, serials: list[str], file: str) -> tuple[str, str]:
+def _direction(pair: object, drives: list[str], file: str) -> tuple[str, str]:
     if not isinstance(pair, list) or len(pair) != 2 or pair[0] == pair[1]:
         raise ScenarioError(f"{file}: direction {pair!r} is not a pair of two different drives")
-    return _serial(pair[0], serials, file), _serial(pair[1], serials, file)
+    return _named(pair[0], drives, file, "drive"), _named(pair[1], drives, file, "drive")
 
 
 def _shape(text: object, file: str) -> tuple[int, int]:
     match = SHAPE.fullmatch(str(text))
     if not match or not int(match[1]) or not int(match[2]):
         raise ScenarioError(f"{file}: shape {text!r} is not of the form '64 x 4k'")
-    return int(match[1]), int(match[2]) * UNITS[match[3]]
+    size = int(match[2]) * UNITS[match[3]]
+    if size % BLOCK:
+        raise ScenarioError(f"{file}: shape {text!r}: a chunk must be a multiple of {BLOCK} bytes")
+    return int(match[1]), size
 
 
 def _placed(items: list[_Unplaced], topology: Topology, file: str) -> Iterator[Copy]:
     offset = 0
-    smallest = min(drive.drive_mib for drive in topology.drives) << 20
+    smallest = min(drive.drive_bytes for drive in topology.drives)
     for number, item in enumerate(items):
         length = item.chunks * item.chunk_size
         if offset + length > smallest:

@@ -31,7 +31,22 @@ class Drive:
 
 @dataclass
 class Session:
-    """The state of one verification, filled as the checks go on."""
+    """The state of one verification, filled as the checks go on.
+
+    Attributes:
+        topology: what was asked for.
+        guest: the guest that runs, or ran: its log outlives it.
+        images: the drive images, now and before.
+        trace: what QEMU traces.
+        timeouts: how long things may take under this accelerator.
+        release: what ``uname -r`` has to say.
+        bars: all memory BARs, from QEMU, after firmware placed them.
+        drives: the drives that were found, by serial.
+        nodes: the ``/dev/p2pmemN`` that were found, by provider.
+        pools: bytes free before the copies, by provider.
+        processor: as the guest sees it; None until the guest has booted.
+        copies: what became of each copy that was tried.
+    """
 
     topology: Topology
     guest: Guest
@@ -71,15 +86,15 @@ class Session:
             raise CheckFailed(f"drive {serial} was not found in the guest")
         return self.drives[serial]
 
-    def node(self, serial: str) -> str:
-        """Return the module's device for the memory of a drive, ``/dev/p2pmemN``.
+    def node(self, provider: str) -> str:
+        """Return the module's device for the memory of a provider, ``/dev/p2pmemN``.
 
         Raises:
             CheckFailed: there is none.
         """
-        if serial not in self.nodes:
-            raise CheckFailed(f"there is no /dev/p2pmemN for drive {serial}")
-        return self.nodes[serial]
+        if provider not in self.nodes:
+            raise CheckFailed(f"there is no /dev/p2pmemN for {provider}")
+        return self.nodes[provider]
 
     def predicted(self, provider: str, client: str) -> MapType:
         """Return what the kernel's rules say about DMA of a client to a provider's memory.
@@ -91,6 +106,6 @@ class Session:
             raise CheckFailed("the guest's processor is not known")
         return predict(self.topology, provider, client, self.processor)
 
-    def p2pmem_attribute(self, serial: str, name: str) -> str:
-        """Return the path of a file in a drive's ``p2pmem`` folder of sysfs."""
-        return f"/sys/bus/pci/devices/{self.drive(serial).bdf}/p2pmem/{name}"
+    def p2pmem_attribute(self, provider: str, name: str) -> str:
+        """Return the path of a file in a provider's ``p2pmem`` folder of sysfs."""
+        return f"/sys/bus/pci/devices/{self.function(provider).bdf}/p2pmem/{name}"

@@ -9,7 +9,6 @@ from verify.check import CheckFailed, require
 from verify.session import Drive, Session
 
 MODULE = "p2pmem_pci"
-MIB = 1 << 20
 LIST_DRIVES = (
     "for c in /sys/class/nvme/nvme*; do "
     "echo $(cat $c/serial) $(basename $(readlink -f $c/device)) $(basename $c/nvme*n*); done"
@@ -69,20 +68,21 @@ def pci_tree(session: Session) -> str:
 
 
 def cmb(session: Session) -> str:
-    """Each drive's CMB is registered as peer-to-peer memory, published, and of the right size."""
-    for drive in session.topology.drives:
-        where = session.p2pmem_attribute(drive.serial, "")
+    """Each provider's memory is registered for peer-to-peer DMA, published, and of its size."""
+    for provider in session.topology.providers:
+        where = session.p2pmem_attribute(provider.name, "")
         size, published = session.run(f"cat {where}size {where}published").split()
         require(
-            int(size) == drive.cmb_mib * MIB,
-            f"{drive.serial}: size is {size} bytes, not {drive.cmb_mib * MIB}",
+            int(size) == provider.memory_bytes,
+            f"{provider.name}: size is {size} bytes, not {provider.memory_bytes}",
         )
-        require(published == "1", f"{drive.serial}: the memory is registered but not published")
+        require(published == "1", f"{provider.name}: the memory is registered but not published")
         # Without its BAR the DMA trace could not tell this memory from RAM.
-        bdf = session.drive(drive.serial).bdf
+        bdf = session.function(provider.name).bdf
         known = [bar for bar in session.bars if bar.bdf == bdf and bar.size == int(size)]
-        require(known, f"{drive.serial}: QEMU knows no BAR of {size} bytes at {bdf}")
-    return ", ".join(f"{drive.serial} {drive.cmb_mib} MiB" for drive in session.topology.drives)
+        require(known, f"{provider.name}: QEMU knows no BAR of {size} bytes at {bdf}")
+    providers = session.topology.providers
+    return ", ".join(f"{item.name} {item.memory_bytes >> 20} MiB" for item in providers)
 
 
 def load_module(session: Session) -> str:
@@ -95,8 +95,9 @@ def load_module(session: Session) -> str:
 
 
 def nodes(session: Session) -> str:
-    """There is a character device for each drive's memory, and it belongs to that function."""
-    by_bdf = {drive.bdf: drive.serial for drive in session.drives.values()}
+    """There is a character device for each provider, and it belongs to that function."""
+    providers = [item.name for item in session.topology.providers]
+    by_bdf = {session.function(name).bdf: name for name in providers}
     for line in session.run(LIST_NODES).splitlines():
         name, bdf, numbers = line.split()
         device = session.run(f"stat -c '%F %t:%T' /dev/{name}").strip()
@@ -104,12 +105,12 @@ def nodes(session: Session) -> str:
         require(kind == "character special file", f"/dev/{name} is a {kind}")
         major, minor = (int(number, 16) for number in actual.split(":"))
         require(f"{major}:{minor}" == numbers, f"/dev/{name} is {major}:{minor}, not {numbers}")
-        require(bdf in by_bdf, f"/dev/{name} belongs to {bdf}, which is none of the drives")
+        require(bdf in by_bdf, f"/dev/{name} belongs to {bdf}, which is none of the providers")
         session.nodes[by_bdf[bdf]] = f"/dev/{name}"
-    wanted = {f"/dev/p2pmem{number}" for number in range(len(session.topology.drives))}
+    wanted = {f"/dev/p2pmem{number}" for number in range(len(providers))}
     found = set(session.nodes.values())
     require(found == wanted, f"expected {sorted(wanted)}, found {sorted(found)}")
-    return ", ".join(f"{node} is {serial}" for serial, node in sorted(session.nodes.items()))
+    return ", ".join(f"{node} is {name}" for name, node in sorted(session.nodes.items()))
 
 
 def pools_before(session: Session) -> str:
@@ -168,10 +169,10 @@ def _processor(cpuinfo: str) -> Processor:
 
 def _available(session: Session) -> dict[str, int]:
     return {
-        drive.serial: int(session.run(f"cat {session.p2pmem_attribute(drive.serial, 'available')}"))
-        for drive in session.topology.drives
+        item.name: int(session.run(f"cat {session.p2pmem_attribute(item.name, 'available')}"))
+        for item in session.topology.providers
     }
 
 
 def _shown(pools: dict[str, int]) -> str:
-    return ", ".join(f"{serial} {size} bytes free" for serial, size in sorted(pools.items()))
+    return ", ".join(f"{name} {size} bytes free" for name, size in sorted(pools.items()))

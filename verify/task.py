@@ -1,17 +1,16 @@
 """What doit runs in the verify stage."""
 
-import json
 import sys
 
+from boot.artifacts import built_in
 from boot.outcome import Outcome
-from boot.qemu import PROGRAM
-from boot.task import accel_cache
+from boot.qemu import QEMU
 from boot.topology import load_topology
 from host.errors import LabError
-from host.tools import require
+from host.tools import require_programs
 from kernel.choice import announce
 from kernel.selection import Selection
-from kernel.source import read_record
+from settings.paths import accel_cache
 from verify import reports
 from verify.run import Inputs, verify
 from verify.scenario import load_scenario
@@ -33,7 +32,7 @@ def run(selection: Selection) -> Verdict:
         NotVerified: the verdict is not a pass.
         LabError: nothing could be verified.
     """
-    require(PROGRAM)
+    require_programs(QEMU)
     if text := announce(selection.choice):
         print(text)
     inputs = inputs_of(selection)
@@ -53,16 +52,11 @@ def inputs_of(selection: Selection) -> Inputs:
     Raises:
         LabError: a topology or scenario that cannot be used, or nothing has been built.
     """
-    settings, workspace = selection.settings, selection.workspace
+    settings = selection.settings
     topology = load_topology(selection.topology_file)
-    record = read_record(workspace.source_record)
     return Inputs(
-        kernel=json.loads(workspace.source_record.read_text(encoding="utf-8"))
-        | {"version": record.version},
-        bzimage=workspace.bzimage,
-        initramfs=workspace.initramfs,
+        artifacts=built_in(selection.workspace),
         topology=topology,
-        release=workspace.release.read_text(encoding="utf-8").strip(),
         scenario=load_scenario(selection.scenario_file, topology),
         accel=settings.accel,
         accel_cache=accel_cache(),

@@ -7,6 +7,7 @@ from typing import Any
 from boot.console import GuestEnded
 from boot.kernel_log import complaints
 from boot.outcome import Outcome
+from kernel.source import SourceRecord
 from verify.record import CopyRecord
 from verify.runner import Result, Status
 
@@ -21,7 +22,7 @@ class Subject:
     """What was verified.
 
     Attributes:
-        kernel: the source record: asked for, used, why another one was used, version, sha256.
+        kernel: where the kernel's source came from, and why another one than asked for is used.
         topology: name of the topology.
         scenario: name of the scenario.
         accel: ``kvm`` or ``tcg``.
@@ -31,7 +32,7 @@ class Subject:
         command: the QEMU command as text.
     """
 
-    kernel: dict[str, Any]
+    kernel: SourceRecord
     topology: str
     scenario: str
     accel: str
@@ -81,7 +82,7 @@ def decide(
 def as_data(verdict: Verdict) -> dict[str, Any]:
     """Return the verdict as it stands in ``verdict.json``; the kernel used comes first."""
     return {
-        "kernel": verdict.subject.kernel,
+        "kernel": verdict.subject.kernel.as_data(),
         "format": FORMAT,
         "outcome": verdict.outcome.word,
         "meaning": verdict.outcome.meaning,

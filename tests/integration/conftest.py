@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from boot.artifacts import built_in
 from boot.topology import load_topology
 from kernel.kbuild import Kbuild
 from kernel.source import read_record
-from settings.paths import CONFIGS, Workspace, cache_dir
+from settings.paths import CONFIGS, Workspace, accel_cache
 from tests.task import SETTINGS_VARIABLE, WORKSPACE_VARIABLE
 from verify.run import Inputs, verify
 from verify.runner import Result
@@ -62,14 +63,11 @@ class Lab:
         """Return what a verification of a topology takes, with some of it changed."""
         tree = load_topology(CONFIGS / "topologies" / f"{topology}.toml")
         inputs = Inputs(
-            kernel={"version": read_record(self.workspace.source_record).version},
-            bzimage=self.workspace.bzimage,
-            initramfs=self.workspace.initramfs,
+            artifacts=built_in(self.workspace),
             topology=tree,
-            release=self.workspace.release.read_text().strip(),
             scenario=load_scenario(CONFIGS / "scenarios/copy.toml", tree),
             accel="auto",
-            accel_cache=cache_dir() / "accel.json",
+            accel_cache=accel_cache(),
             cpu=tree.cpu,
             folder=self.folder,
         )

@@ -77,7 +77,7 @@ def test_the_same_parts_give_the_same_image(workspace: Workspace, tmp_path: Path
     images = [tmp_path / name / "initramfs.cpio.lz4" for name in ("one", "another")]
     for image in images:
         image.parent.mkdir()
-        pack(parts, workspace.linux / "usr/gen_init_cpio", image)
+        pack(parts, workspace.gen_init_cpio, image)
     assert images[0].read_bytes() == images[1].read_bytes()
     assert images[0].read_bytes() == workspace.initramfs.read_bytes()
 

@@ -104,9 +104,19 @@ def test_gdb_waits_and_says_how_to_connect(
     child.expect("Ctrl-A X")
     with connected(("127.0.0.1", GDB_PORT)) as stub:
         stub.sendall(b"$?#3f")  # "why did you stop?": the gdb remote protocol, Appendix E
-        assert re.match(rb"\+\$[TS]05", stub.recv(100))
+        assert re.match(rb"\+\$[TS]05", answer_of(stub))
         stub.sendall(b"+$D#44")  # detach: the guest runs
         child.expect(PROMPT)
+
+
+def answer_of(stub: socket.socket) -> bytes:
+    """Return the acknowledgement and the packet after it: these may come one by one."""
+    answer = b""
+    while not re.search(rb"#[0-9a-f]{2}", answer):
+        more = stub.recv(100)
+        assert more, f"the gdb server has closed the connection after {answer!r}"
+        answer += more
+    return answer
 
 
 def connected(address: tuple[str, int]) -> socket.socket:

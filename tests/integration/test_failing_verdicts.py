@@ -16,9 +16,10 @@ from rootfs.initramfs import Parts, find_busybox, pack
 from settings.paths import PROJECT, Workspace
 from tests.integration.conftest import Lab
 from verify import run, system_checks
-from verify.plan import guest_checks, host_checks
+from verify.plan import guest_checks, image_checks
+from verify.run import Inputs
 from verify.runner import Check, Status
-from verify.scenario import Copy
+from verify.scenario import Scenario
 from verify.session import Session
 from verify.timeouts import Timeouts
 from verify.verdict import Verdict
@@ -35,8 +36,8 @@ def during(monkeypatch: pytest.MonkeyPatch) -> Callable[[Act], None]:
     """Return a function that puts one more act right before the copies."""
 
     def insert(act: Act) -> None:
-        def planned(copies: list[Copy]) -> list[Check]:
-            checks = guest_checks(copies)
+        def planned(scenario: Scenario) -> list[Check]:
+            checks = guest_checks(scenario)
             first = next(number for number, item in enumerate(checks) if "copy" in item.title)
             return [*checks[:first], Check("broken on purpose", act), *checks[first:]]
 
@@ -52,7 +53,9 @@ def after(monkeypatch: pytest.MonkeyPatch) -> Callable[[Act], None]:
 
     def insert(act: Act) -> None:
         monkeypatch.setattr(
-            run, "host_checks", lambda copies: [Check("tampering", act), *host_checks(copies)]
+            run,
+            "image_checks",
+            lambda scenario: [Check("tampering", act), *image_checks(scenario)],
         )
 
     return insert
@@ -152,7 +155,7 @@ def test_a_frozen_guest_is_a_hang(lab: Lab, during: Callable[[Act], None]) -> No
 
 @pytest.fixture(scope="module")
 def faulty(workspace: Workspace, kbuild: Kbuild, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a root file system whose module fails on purpose."""
+    """Return the root file system of a module that fails on purpose."""
     folder = tmp_path_factory.mktemp("faulty")
     build_module(kbuild, FAULTY, folder / "module", folder / "module.log")
     image = folder / "initramfs.cpio.lz4"
@@ -162,12 +165,17 @@ def faulty(workspace: Workspace, kbuild: Kbuild, tmp_path_factory: pytest.TempPa
         tool=workspace.tool,
         vmlinux=workspace.vmlinux,
     )
-    pack(parts, workspace.linux / "usr/gen_init_cpio", image)
+    pack(parts, workspace.gen_init_cpio, image)
     return image
 
 
+def with_image(inputs: Inputs, initramfs: Path) -> Inputs:
+    """Return the same verification with another root file system."""
+    return replace(inputs, artifacts=replace(inputs.artifacts, initramfs=initramfs))
+
+
 def test_a_module_that_does_not_load(lab: Lab, faulty: Path) -> None:
-    verdict = lab.verify(lab.inputs(initramfs=faulty))
+    verdict = lab.verify(with_image(lab.inputs(), faulty))
     assert verdict.outcome is Outcome.FAILED
     assert "No such device" in failed(verdict)["module loads without a warning"]
 
@@ -178,7 +186,7 @@ def test_a_module_that_makes_the_kernel_complain(
 ) -> None:
     monkeypatch.setattr(system_checks, "MODULE", f"p2pmem_pci fault={fault}")
     monkeypatch.setattr(run, "timeouts_for", lambda _accel: SHORT)
-    verdict = lab.verify(lab.inputs(initramfs=faulty))
+    verdict = lab.verify(with_image(lab.inputs(), faulty))
     assert verdict.outcome is outcome
     assert "no oops, WARN or BUG in the log" in failed(verdict)
 

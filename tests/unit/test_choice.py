@@ -11,7 +11,7 @@ from host.errors import LabError, SettingError
 from kernel import apt, choice, download
 from kernel.choice import Choice, NoKernelError, announce, choose, forget
 from kernel.registry import AptKernel, TreeKernel
-from settings.paths import PROJECT
+from settings.paths import AUTO_KERNEL, PROJECT
 
 TOML = f"""
 ["6.3.2"]
@@ -169,4 +169,4 @@ def test_remembered_decision_loads_neither_requests_nor_apt(lab: Lab) -> None:
 
 def test_defaults_are_the_projects() -> None:
     assert (PROJECT / "configs/kernels.toml") == choice.REGISTRY
-    assert (PROJECT / "build/auto-kernel.json") == choice.MEMORY
+    assert (PROJECT / "build/auto-kernel.json") == AUTO_KERNEL

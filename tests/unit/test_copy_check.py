@@ -103,10 +103,32 @@ def test_good_copy_is_counted_access_by_access() -> None:
     }
 
 
-def test_good_large_copy_is_not_counted() -> None:
+def test_of_a_large_copy_only_rare_accesses_are_traced() -> None:
     session, guest = prepared("switch-q35", LARGE, good_trace(LARGE))
     assert "own CMB 262144, peer CMB 262144, host RAM 0" in check_copy(session, LARGE)
-    assert guest.events == []
+    writes = "memory_region_ops_write"
+    assert guest.events == [(writes, True), (writes, False)]
+
+
+@pytest.mark.parametrize("copy", [SMALL, LARGE])
+def test_processor_that_puts_the_data_there(copy: Copy) -> None:
+    (by_hand,) = accesses("write", CMB[ONE] + 0x20000, 4)
+    trace = [*good_trace(copy), by_hand.replace("cpu -1", "cpu 1")]
+    session, _guest = prepared("switch-q35", copy, trace)
+    assert "processors accessed 4 bytes of the memory" in failure(session, copy)
+
+
+def test_right_sums_on_the_wrong_path() -> None:
+    """The source is read through host RAM; it is read through its CMB too, but afterwards."""
+    memory = CMB[ONE] + 0x20000
+    trace = [
+        *moves("write", RAM, LARGE.length),
+        *moves("read", RAM, LARGE.length),
+        *moves("write", memory, LARGE.length),
+        *moves("read", memory, LARGE.length, own=True),
+    ]
+    session, _guest = prepared("switch-q35", LARGE, trace)
+    assert "seeding, copying and reading back are mixed" in failure(session, LARGE)
 
 
 def test_good_copy_through_the_memory_of_the_destination() -> None:
@@ -256,7 +278,7 @@ def test_damaged_json() -> None:
     ("lost", "words"),
     [
         ("drives", "drive d00d0001 was not found in the guest"),
-        ("nodes", "there is no /dev/p2pmemN for drive d00d0001"),
+        ("nodes", "there is no /dev/p2pmemN for d00d0001"),
     ],
 )
 def test_what_earlier_checks_did_not_find(lost: str, words: str) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from kernel.selection import KERNELLESS
 from settings.paths import PROJECT
 
 # There is no network, and whoever asks it is heard.
@@ -99,6 +100,7 @@ def test_every_action_names_a_function_that_takes_its_arguments(checkout: Checko
     assert tasks["verify"]["calls"] == ["verify.task.run"]
     assert tasks["build"]["calls"] == []
     assert {f"test:{name}" for name in ("lint", "format", "types", "unit", "kernel")} < set(tasks)
+    assert set(tasks) > KERNELLESS
 
 
 def test_only_a_users_own_tree_is_looked_through_by_make_every_time(checkout: Checkout) -> None:

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from boot.drives import MIB, create_blank, create_filled, image_paths, initial_content
-from boot.topology import Nvme, Topology
+from boot.drives import create_blank, create_filled, image_paths, initial_content
+from boot.topology import MIB, Nvme, Topology
 from host.errors import LabError
 
 DRIVES = (Nvme("d1", "root", 0, 16, 2), Nvme("d2", "root", 1, 16, 1))

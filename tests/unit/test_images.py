@@ -47,12 +47,18 @@ class Run:
         self.write(serial, offset, bytes([byte ^ 1]))
 
 
+def numbered(fill: int, length: int) -> bytes:
+    """Return blocks of 512 bytes, each with its number at its end."""
+    numbers = range(length // 512)
+    return b"".join(bytes([fill]) * 510 + number.to_bytes(2, "big") for number in numbers)
+
+
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
     """Return a good run."""
     made = Run(Images(TOPOLOGY, create_filled(TOPOLOGY, tmp_path)))
-    made.copy(FIRST, b"\x11" * 4096)
-    made.copy(SECOND, b"\x22" * 8192)
+    made.copy(FIRST, numbered(0x11, 4096))
+    made.copy(SECOND, numbered(0x22, 8192))
     made.write("d1", REFUSED.offset, b"\x33" * 4096)  # seeded before the refusal
     return made
 
@@ -79,6 +85,15 @@ def test_flipped_byte(run: Run, serial: str, offset: int) -> None:
     with pytest.raises(CheckFailed, match=rf"byte {offset} of d[12] is 0x[0-9a-f]+, of d[12] 0x"):
         copies(run)
     rest(run)
+
+
+def test_data_that_repeats_proves_nothing(run: Run) -> None:
+    run.copy(SECOND, numbered(0x22, 4096) * 2)
+    with pytest.raises(CheckFailed, match=f"the block at byte {(1 << 20) + 4096} is the same"):
+        copies(run)
+    run.copy(SECOND, numbered(0x11, 4096) + numbered(0x22, 4096))
+    with pytest.raises(CheckFailed, match=f"the block at byte {1 << 20} is the same as another"):
+        copies(run)
 
 
 def test_flipped_byte_is_shown(run: Run) -> None:

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from host.errors import LabError, MissingToolError
+from rootfs import initramfs
 from rootfs.elf import ImageError
-from rootfs.initramfs import FOLDER, Parts, find_busybox, pack
+from rootfs.initramfs import FOLDER, ImageFile, Parts, find_busybox, pack
 from tests.unit.elf_files import compiled, module, program, vmlinux
 
 BUSYBOX = '#include <stdio.h>\nint main(void) { puts("sh\\n[\\nbusybox\\npoweroff\\nmount"); }\n'
@@ -117,6 +118,21 @@ def test_dynamic_busybox_is_refused(image: Image, tmp_path: Path) -> None:
 
     with pytest.raises(ImageError, match=r"dynamic needs what the image lacks: libc\.so\.6"):
         image.pack(busybox=dynamic)
+
+
+def test_library_needs_its_libraries_too(
+    image: Image, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = "int puts(const char *);\nint (*own)(const char *) = puts;\n"
+    library = compiled(tmp_path / "libown.so", source, "-shared", "-fPIC")
+    whole = initramfs.image_files
+
+    def with_library(parts: Parts, release: str, modules_dep: Path) -> list[ImageFile]:
+        return [*whole(parts, release, modules_dep), ImageFile("/lib/libown.so", library, "644")]
+
+    monkeypatch.setattr(initramfs, "image_files", with_library)
+    with pytest.raises(ImageError, match=r"libown\.so needs what the image lacks: libc\.so\.6"):
+        image.pack()
 
 
 def test_module_of_another_kernel_keeps_the_old_image(image: Image, tmp_path: Path) -> None:

@@ -1,12 +1,16 @@
 """The QEMU command line."""
 
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
-from boot.interactive import waiting_for_gdb, with_terminal
+import pytest
+
+from boot.interactive import boot, waiting_for_gdb, with_terminal
 from boot.qemu import SERVE, Vm, command, shown
 from boot.topology import load_topology
+from host.errors import LabError
 from settings.paths import CONFIGS
 
 VM = Vm(
@@ -82,3 +86,10 @@ def test_terminal_and_gdb() -> None:
     words = argv[argv.index("-append") + 1].split()
     assert "p2plab.mode=interactive" in words
     assert any(word.startswith("p2plab.size=") for word in words)
+
+
+def test_boot_beside_other_tasks_is_refused() -> None:
+    # `doit -n 2` runs its tasks in threads, which may not say what a signal does.
+    with ThreadPoolExecutor(1) as pool, pytest.raises(LabError, match="share its terminal") as told:
+        pool.submit(boot, VM).result()
+    assert "-n" in told.value.hint

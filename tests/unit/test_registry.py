@@ -62,6 +62,7 @@ def test_three_kinds(tmp_path: Path) -> None:
         ('["6.9"]\napt = "bash"', ["apt is 'bash'", "linux-source-X.Y"]),
         ('["6.1"]\napt = "linux-source-6.1"', ["linux-source-6.1, too old", "6.2"]),
         ('["6.9"]\npath = "linux"', ["path is 'linux'", "absolute"]),
+        ('["6.9"]\npath = "~nobody.here/linux"', ['["6.9"]', "path '~nobody.here/linux': "]),
     ],
 )
 def test_mistake_names_file_table_and_key(tmp_path: Path, text: str, words: list[str]) -> None:

@@ -1,5 +1,6 @@
 """Scenario files: what they expand to, and what is refused."""
 
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -73,6 +74,7 @@ def test_the_standard_scenario_has_every_combination() -> None:
 def test_titles() -> None:
     copy = Copy("p2pmem", "d1", "d1", "d2", 64, 65536, 0, 1)
     assert copy.title == "copy d1 -> d2 through p2pmem of d1, 64 x 64k"
+    assert replace(copy, chunk_size=1536).title.endswith("64 x 1536")
 
 
 @pytest.mark.parametrize(
@@ -86,10 +88,10 @@ def test_titles() -> None:
         ('"p2pmem"', '"host"', "`providers` is for p2pmem and allocate"),
         ("providers = [0, 1]", "", "`providers` is for p2pmem and allocate"),
         ("providers = [0, 1]", "providers = []", "`providers` is for p2pmem and allocate"),
-        ("providers = [0, 1]", "providers = [2]", "there is no drive 2; drives: 0 to 1"),
-        ("providers = [0, 1]", "providers = [-1]", "there is no drive -1"),
-        ("providers = [0, 1]", 'providers = ["d1"]', "there is no drive 'd1'"),
-        ("providers = [0, 1]", "providers = [true]", "there is no drive True"),
+        ("providers = [0, 1]", "providers = [2]", "there is no provider 2; the topology has 2"),
+        ("providers = [0, 1]", "providers = [-1]", "there is no provider -1"),
+        ("providers = [0, 1]", 'providers = ["d1"]', "there is no provider 'd1'"),
+        ("providers = [0, 1]", "providers = [true]", "there is no provider True"),
         ("providers = [0, 1]", "providers = 1", "'providers' must be a list, not 1"),
         ("[[0, 1], [1, 0]]", "[[0, 0]]", "[0, 0] is not a pair of two different drives"),
         ("[[0, 1], [1, 0]]", "[[0, 1, 0]]", "[0, 1, 0] is not a pair of two different drives"),
@@ -98,6 +100,7 @@ def test_titles() -> None:
         ("[[0, 1], [1, 0]]", "[]", "needs `directions` and `shapes`"),
         ('["1 x 4k", "2 x 1M"]', "[]", "needs `directions` and `shapes`"),
         ('"1 x 4k"', '"1x4k"', "shape '1x4k' is not of the form '64 x 4k'"),
+        ('"1 x 4k"', '"1 x 513"', "shape '1 x 513': a chunk must be a multiple of 512 bytes"),
         ('"1 x 4k"', '"0 x 4k"', "shape '0 x 4k' is not of the form"),
         ('"1 x 4k"', '"4 x 0k"', "shape '4 x 0k' is not of the form"),
         ('"1 x 4k"', '"1 x 4G"', "shape '1 x 4G' is not of the form"),

@@ -163,9 +163,14 @@ def test_where_downloads_and_caches_are(monkeypatch: pytest.MonkeyPatch, tmp_pat
     monkeypatch.setenv("P2PLAB_DOWNLOADS", "~/dl")
     assert downloads_dir() == Path("/home/somebody/dl")
 
-    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("P2PLAB_INVOKED_FROM", str(tmp_path))
     monkeypatch.setenv("P2PLAB_DOWNLOADS", "dl")
     assert downloads_dir() == tmp_path / "dl"
+
+    monkeypatch.setenv("P2PLAB_DOWNLOADS", "~nobody.here/dl")
+    with pytest.raises(SettingError, match=r"'~nobody\.here/dl': ") as caught:
+        downloads_dir()
+    assert "HOME" in caught.value.hint
 
 
 def test_everything_that_is_built_is_in_the_workspace() -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from host.errors import MissingToolError
-from host.tools import TABLE, missing_tool, read_table, require
+from host.tools import TABLE, missing_tool, read_table, require_programs
 from kernel.task import BUILD_TOOLS
 
 
@@ -43,11 +43,11 @@ def test_tool_that_nobody_packages() -> None:
 def test_require_names_the_first_that_is_missing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    require("sh", "cat")
+    require_programs("sh", "cat")
     monkeypatch.setenv("PATH", str(tmp_path))
 
     with pytest.raises(MissingToolError, match=r"^flex is not"):
-        require("flex", "bison")
+        require_programs("flex", "bison")
 
 
 def test_every_tool_that_the_build_asks_for_is_in_the_table() -> None:

@@ -1,6 +1,7 @@
 """QEMU's DMA trace; the lines are those of QEMU 7.2 and a guest with two drives."""
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from boot.trace import (
     copy_window,
     device_accesses,
     options,
+    processor_accesses,
     total,
     transfers,
 )
@@ -52,10 +54,10 @@ pci_nvme_map_addr addr 0x1fe4000 len 4096
 FLUSH = """
 pci_nvme_io_cmd cid 65 nsid 0x1 sqid 1 opc 0x0 opname 'NVME_NVM_CMD_FLUSH'
 """
-SEEDED = Transfer("write", Memory.RAM, "", 4096)
-FROM_OWN = Transfer("read", Memory.OWN, ONE, 4096)
-TO_PEER = Transfer("write", Memory.PEER, ONE, 4096)
-BACK = Transfer("read", Memory.RAM, "", 4096)
+SEEDED = Transfer("write", Memory.RAM, "", 4096, 0x17C3000, 0)
+FROM_OWN = Transfer("read", Memory.OWN, ONE, 4096, 0xFD020000, 0)
+TO_PEER = Transfer("write", Memory.PEER, ONE, 4096, 0xFD020000, 0)
+BACK = Transfer("read", Memory.RAM, "", 4096, 0x17CC000, 0)
 
 
 def moved(*texts: str) -> list[Transfer]:
@@ -89,16 +91,30 @@ def test_command_of_many_pieces() -> None:
     )
     assert moved(PEER_WRITE, pieces) == [
         TO_PEER,
-        Transfer("write", Memory.PEER, TWO, 4096),
-        Transfer("write", Memory.PEER, TWO, 4096),
+        Transfer("write", Memory.PEER, TWO, 4096, 0xFC001000, 4096),
+        Transfer("write", Memory.PEER, TWO, 4096, 0xFC002000, 8192),
     ]
     own = "pci_nvme_map_addr addr 0xfd021000 len 512\npci_nvme_map_addr_cmb addr 0xfd021000 len 512"
-    assert moved(OWN_READ, own) == [FROM_OWN, Transfer("read", Memory.OWN, ONE, 512)]
+    more = Transfer("read", Memory.OWN, ONE, 512, 0xFD021000, 4096)
+    assert moved(OWN_READ, own) == [FROM_OWN, more]
+
+
+def test_place_on_the_drive_is_in_bytes() -> None:
+    (small,) = moved(PEER_WRITE.replace("lba 0x0", "lba 0x800"))
+    assert small.place == 0x800 * 512
+    (large,) = moved(PEER_WRITE.replace("nlb 8", "nlb 1").replace("lba 0x0", "lba 0x10"))
+    assert large.place == 0x10 * 4096
+
+
+@pytest.mark.parametrize("cut", [" nlb", " lba", "lba 0x0"])
+def test_command_whose_line_was_cut_off_counts_for_nothing(cut: str) -> None:
+    cut_off = "\n".join(line.split(cut)[0] for line in PEER_WRITE.split("\n"))
+    assert moved(cut_off) == []
 
 
 def test_mixed_command() -> None:
     more = "pci_nvme_map_addr addr 0x17cc000 len 4096\n"
-    assert moved(OWN_READ, more) == [FROM_OWN, BACK]
+    assert moved(OWN_READ, more) == [FROM_OWN, replace(BACK, place=4096)]
 
 
 def test_accesses_of_processors_in_between_change_nothing() -> None:
@@ -122,7 +138,7 @@ def test_accesses_of_processors_in_between_change_nothing() -> None:
 )
 def test_edges_of_a_bar(address: int, memory: Memory, provider: str) -> None:
     text = PEER_WRITE.replace("0xfd020000", f"{address:#x}")
-    assert moved(text) == [Transfer("write", memory, provider, 4096)]
+    assert moved(text) == [Transfer("write", memory, provider, 4096, address, 0)]
 
 
 def test_total() -> None:
@@ -147,6 +163,10 @@ def test_device_accesses() -> None:
         "memory_region_ops_write cpu -1 mr 0x55 addr 0xfee00000 value 0x22 size 4 name 'apic-msi'",
     ]
     assert device_accesses(lines, BARS) == Counter({("read", ONE): 8, ("write", TWO): 8})
+    # The processor's one access is to a submission queue, not to the data.
+    assert processor_accesses(lines, [FROM_OWN, TO_PEER]) == 0
+    by_hand = lines[0].replace("cpu -1", "cpu 1")
+    assert processor_accesses([*lines, by_hand], [FROM_OWN, TO_PEER]) == 4
 
 
 def test_reader_gives_every_whole_line_once(tmp_path: Path) -> None:

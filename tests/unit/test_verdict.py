@@ -11,6 +11,7 @@ import pytest
 
 from boot.console import GuestEnded
 from boot.outcome import Outcome
+from kernel.source import SourceRecord
 from verify.record import CopyRecord
 from verify.reports import print_result, print_summary, write_reports
 from verify.runner import Result, Status
@@ -74,7 +75,9 @@ def test_only_one_outcome_is_a_success() -> None:
 # --- reports --------------------------------------------------------------------------------
 
 SUBJECT = Subject(
-    kernel={"asked": "auto", "reason": "6.3.2 cannot be fetched", "version": "6.12.117"},
+    kernel=SourceRecord(
+        "auto", "6.12", "6.3.2 cannot be fetched", "apt", "6.12.117", Path("/nowhere/source")
+    ),
     topology="switch-q35",
     scenario="copy",
     accel="tcg",
@@ -104,7 +107,7 @@ def test_json(tmp_path: Path) -> None:
     data = json.loads(text)
     assert data == as_data(VERDICT)
     assert next(iter(data)) == "kernel", "a substituted kernel stands first"
-    assert data["kernel"] == SUBJECT.kernel
+    assert data["kernel"] == SUBJECT.kernel.as_data()
     assert (data["outcome"], data["exit_code"]) == ("panic", 13)
     assert [item["status"] for item in data["checks"]] == ["passed", "failed", "not run"]
     assert data["copies"][0]["provider"] == "d1"
@@ -190,7 +193,12 @@ def test_summary() -> None:
 
 
 def test_summary_of_a_pass() -> None:
-    text = summary(replace(PASS, subject=replace(SUBJECT, kernel={"version": "6.3.2"})))
+    text = summary(
+        replace(
+            PASS,
+            subject=replace(SUBJECT, kernel=replace(SUBJECT.kernel, version="6.3.2", reason="")),
+        )
+    )
     assert "PASSED: 2 of 2 checks passed" in text
     assert "not the kernel" not in text
 

@@ -6,17 +6,24 @@ from pathlib import Path
 
 import pytest
 
+from boot.artifacts import Artifacts
 from boot.outcome import Outcome
 from boot.topology import load_topology
+from kernel.source import SourceRecord
 from settings.paths import CONFIGS
 from tests.unit.fake_qemu import ENDS_AFTER_ITS_GREETING, FAILS_AT_ONCE, PANICS, install
-from verify.plan import guest_checks, host_checks
+from verify.plan import guest_checks, image_checks, log_checks
 from verify.reports import write_reports
 from verify.run import Inputs, verify
-from verify.runner import Result, Status
+from verify.runner import Check, Result, Status
 from verify.scenario import Copy, Scenario
 
 COPY = Copy("p2pmem", "d00d0001", "d00d0001", "d00d0002", 1, 4096, 0, 1)
+SCENARIO = Scenario("copy", "", (COPY,))
+
+
+def planned(scenario: Scenario) -> list[Check]:
+    return [*guest_checks(scenario), *image_checks(scenario), *log_checks()]
 
 
 def inputs(folder: Path) -> Inputs:
@@ -25,12 +32,14 @@ def inputs(folder: Path) -> Inputs:
     for name in ("bzImage", "initramfs"):
         (folder / name).write_text(name)
     return Inputs(
-        kernel={"asked": "auto", "version": "6.3.2", "reason": ""},
-        bzimage=folder / "bzImage",
-        initramfs=folder / "initramfs",
+        artifacts=Artifacts(
+            source=SourceRecord("auto", "6.3.2", "", "url", "6.3.2", folder / "source"),
+            release="6.3.2",
+            bzimage=folder / "bzImage",
+            initramfs=folder / "initramfs",
+        ),
         topology=replace(topology, drives=small),
-        release="6.3.2",
-        scenario=Scenario("copy", "", (COPY,)),
+        scenario=SCENARIO,
         accel="tcg",
         accel_cache=folder / "accel.json",
         cpu="qemu64",
@@ -64,8 +73,9 @@ def test_guest_that_does_not_come_up(
     assert not any(path.exists() for path in stale)
     assert verdict.outcome is outcome
     assert cause in verdict.cause
-    planned = [*guest_checks([COPY]), *host_checks([COPY])]
-    assert {result.title for result in verdict.results} == {check.title for check in planned}
+    titles = [check.title for check in planned(SCENARIO)]
+    assert [result.title for result in verdict.results] == titles
+    assert reported == list(verdict.results)
     passed = [result.title for result in verdict.results if result.status is Status.PASSED]
     assert set(passed) <= {"no oops, WARN or BUG in the log"}
     assert "qemu-system-x86_64" in verdict.subject.command
@@ -76,14 +86,14 @@ def test_guest_that_does_not_come_up(
 
 
 def test_every_check_has_a_title_of_its_own() -> None:
-    checks = [*guest_checks([COPY]), *host_checks([COPY])]
+    checks = planned(SCENARIO)
     assert len({check.title for check in checks}) == len(checks)
     assert COPY.title in [check.title for check in checks]
 
 
 def test_every_planned_copy_is_checked_in_the_guest_and_on_the_host() -> None:
     other = replace(COPY, provider="d00d0002", seed=2)
-    titles = [check.title for check in guest_checks([COPY, other])]
+    titles = [check.title for check in guest_checks(Scenario("two", "", (COPY, other)))]
     assert titles.index(COPY.title) < titles.index(other.title)
     assert titles[0] == "boot"
     assert titles[-1] == "power-off ends QEMU"

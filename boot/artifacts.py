@@ -1,0 +1,39 @@
+"""What a guest is booted from: the files of a finished build, and what they are."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from kernel.source import SourceRecord, read_record
+from settings.paths import Workspace
+
+
+@dataclass(frozen=True)
+class Artifacts:
+    """A finished build.
+
+    Attributes:
+        source: where the kernel's source came from.
+        release: what the kernel calls itself (``uname -r``).
+        bzimage: the kernel to boot.
+        initramfs: the root file system, with module and tool.
+    """
+
+    source: SourceRecord
+    release: str
+    bzimage: Path
+    initramfs: Path
+
+
+def built_in(workspace: Workspace) -> Artifacts:
+    """Return what was built in a workspace.
+
+    Raises:
+        LabError: the record of the kernel's source is missing or damaged.
+        OSError: no kernel was built.
+    """
+    return Artifacts(
+        source=read_record(workspace.source_record),
+        release=workspace.release.read_text(encoding="utf-8").strip(),
+        bzimage=workspace.bzimage,
+        initramfs=workspace.initramfs,
+    )

@@ -1,0 +1,67 @@
+"""Follow every block of a copy through QEMU's DMA trace.
+
+Sums alone can be right for the wrong reason: as many bytes as expected may go through peer memory
+while the data takes another way. So each block that a drive writes must come from the very address
+to which the same block was read before, and from the same place of the other drive.
+"""
+
+from boot.trace import Memory, Transfer
+from verify.check import require
+from verify.scenario import Copy
+
+BLOCK = 512  # bytes, the logical block of QEMU's NVMe drives
+PHASES = ("seeding", "reading", "writing", "reading back")
+
+
+def follow(copy: Copy, moved: list[Transfer]) -> None:
+    """Check order, places and addresses of what was moved for a copy through peer memory.
+
+    Raises:
+        CheckFailed: a block went another way than drive, peer memory, drive.
+    """
+    phases = [_phase(item) for item in moved]
+    require(
+        _in_order(phases),
+        f"seeding, copying and reading back are mixed: {', '.join(dict.fromkeys(phases))}",
+    )
+    for phase in PHASES:
+        _require_whole_range(copy, phase, [item for item in moved if _phase(item) == phase])
+    _require_written_as_read([item for item in moved if item.memory is not Memory.RAM])
+
+
+def _phase(item: Transfer) -> str:
+    if item.memory is Memory.RAM:
+        return "seeding" if item.command == "write" else "reading back"
+    return "reading" if item.command == "read" else "writing"
+
+
+def _in_order(phases: list[str]) -> bool:
+    """Tell whether all seeding comes first and all reading back last."""
+    rank = {"seeding": 0, "reading": 1, "writing": 1, "reading back": 2}
+    ranks = [rank[phase] for phase in phases]
+    return ranks == sorted(ranks)
+
+
+def _require_whole_range(copy: Copy, phase: str, items: list[Transfer]) -> None:
+    position = copy.offset
+    for item in sorted(items, key=lambda item: item.place):
+        require(item.place == position, f"{phase}: at byte {item.place} instead of {position}")
+        position += item.length
+    end = copy.offset + copy.length
+    require(position == end, f"{phase}: ended at byte {position} instead of {end}")
+
+
+def _require_written_as_read(window: list[Transfer]) -> None:
+    held: dict[int, int] = {}
+    for item in window:
+        for start in range(0, item.length, BLOCK):
+            address, place = item.address + start, item.place + start
+            if item.command == "read":
+                held[address] = place
+                continue
+            source = held.get(address)
+            was = "nothing that was read before" if source is None else f"byte {source}"
+            require(
+                source == place,
+                f"byte {place} was written from address {address:#x}, which held {was}",
+            )
