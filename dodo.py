@@ -28,6 +28,8 @@ MODULE = PROJECT / "p2pmem-pci"
 TOOL = PROJECT / "p2pmem-test"
 # Flags and environment of every compilation: after an edit, make has to look through all of them.
 RECIPE = PROJECT / "kernel/kbuild.py"
+VERDICT = SELECTED.run_dir("verify")
+VERDICT_LOCK = VERDICT.with_name(f"{VERDICT.name}.lock")
 OWN_TREE = isinstance(SELECTED.choice.kernel, TreeKernel)
 
 DOIT_CONFIG = {
@@ -54,7 +56,7 @@ def program(name: str) -> str:
 def task_source() -> Task:
     """get the kernel's source: download, verify, unpack"""
     return {
-        "actions": [(stage("kernel.task", "source"), [SELECTED])],
+        "actions": [(stage("kernel.task", "source", lock=AT.lock), [SELECTED])],
         "targets": [AT.source_record],
         "uptodate": [config_changed({"choice": repr(SELECTED.choice)}), not OWN_TREE],
         "clean": [(remove, [AT.source]), (remove, [AT.source_record])],
@@ -64,7 +66,7 @@ def task_source() -> Task:
 def task_config() -> Task:
     """make the kernel's .config from tinyconfig and the fragments, and check every line"""
     return {
-        "actions": [(stage("kernel.task", "configure"), [SELECTED])],
+        "actions": [(stage("kernel.task", "configure", lock=AT.lock), [SELECTED])],
         "file_dep": [RECIPE, AT.source_record, *SELECTED.fragments],
         "targets": [AT.dot_config],
         "uptodate": [
@@ -78,7 +80,7 @@ def task_config() -> Task:
 def task_kernel() -> Task:
     """build bzImage, vmlinux and what external modules need"""
     return {
-        "actions": [(stage("kernel.task", "kernel"), [SELECTED])],
+        "actions": [(stage("kernel.task", "kernel", lock=AT.lock), [SELECTED])],
         "file_dep": [RECIPE, AT.source_record, AT.dot_config],
         "targets": [AT.bzimage, AT.vmlinux, AT.symbols],
         # In a user's own tree only make knows what has changed.
@@ -90,7 +92,7 @@ def task_kernel() -> Task:
 def task_module() -> Task:
     """build the kernel module p2pmem_pci.ko"""
     return {
-        "actions": [(stage("kernel.task", "module"), [SELECTED, MODULE])],
+        "actions": [(stage("kernel.task", "module", lock=AT.lock), [SELECTED, MODULE])],
         "file_dep": [RECIPE, AT.symbols, AT.dot_config, *module_sources(MODULE)],
         "targets": [AT.module],
         # In a user's own tree a header may change, and Module.symvers stay the same.
@@ -102,7 +104,7 @@ def task_module() -> Task:
 def task_tool() -> Task:
     """build the user-space tool p2pmem-test, static"""
     return {
-        "actions": [(stage("rootfs.task", "tool"), [SELECTED, TOOL])],
+        "actions": [(stage("rootfs.task", "tool", lock=AT.lock), [SELECTED, TOOL])],
         "file_dep": [RECIPE, TOOL / "Makefile", *sorted(TOOL.glob("*.[ch]"))],
         "targets": [AT.tool],
         "uptodate": [config_changed({"gcc": program("gcc")})],
@@ -114,7 +116,7 @@ def task_initramfs() -> Task:
     """check module and tool, pack them with busybox into the root file system"""
     scripts = [path for path in sorted((PROJECT / "rootfs").iterdir()) if path.is_file()]
     return {
-        "actions": [(stage("rootfs.task", "initramfs"), [SELECTED])],
+        "actions": [(stage("rootfs.task", "initramfs", lock=AT.lock), [SELECTED])],
         "file_dep": [AT.module, AT.tool, AT.vmlinux, *scripts],
         "targets": [AT.initramfs],
         "uptodate": [config_changed({"busybox": program("busybox"), "lz4": program("lz4")})],
@@ -133,7 +135,7 @@ def task_build() -> Task:
 
 def task__no_verdict() -> Task:
     """remove the last verdict, which must not outlive what it was about"""
-    return {"actions": [(stage("host.files", "remove"), [SELECTED.run_dir("verify")])]}
+    return {"actions": [(stage("host.files", "remove", lock=VERDICT_LOCK), [VERDICT])]}
 
 
 def task_boot() -> Task:
@@ -148,7 +150,7 @@ def task_boot() -> Task:
 def task_verify() -> Task:
     """boot, run every check, write the verdict (this is what plain `doit` does)"""
     return {
-        "actions": [(stage("verify.task", "run"), [SELECTED])],
+        "actions": [(stage("verify.task", "run", lock=VERDICT_LOCK), [SELECTED])],
         # First of all: should the build fail, no verdict of an earlier one may be found.
         "task_dep": ["_no_verdict", "build"],
         "clean": [(remove, [AT.root / "verify"])],

@@ -33,7 +33,7 @@ def resolve(asked: str, vm: Vm, folder: Path, cache: Path, say: Callable[[str], 
         vm: the guest; its own ``accel`` and kernel arguments are not looked at.
         folder: where the probe keeps its log.
         cache: the file that remembers results.
-        say: gets one line when the decision was made by a probe.
+        say: gets a line before and after a probe.
 
     Raises:
         LabError: KVM was asked for and is not accessible.
@@ -54,12 +54,12 @@ def _remembered(vm: Vm, folder: Path, cache: Path, say: Callable[[str], None]) -
     results = _read(cache)
     key = _key(vm)
     if key not in results:
+        say(f"accel=auto: {KVM} exists; trying once whether a guest runs under it (up to 30 s)")
         probe = replace(vm, accel="kvm", kernel_arguments=SERVE, extra=())
         reason = _probe(probe, folder)
         results[key] = "tcg" if reason else "kvm"
         write_text(cache, json.dumps(results, indent=1, sort_keys=True) + "\n")
-        outcome = f"no guest runs under it ({reason}), using TCG" if reason else "it works"
-        say(f"accel=auto: {KVM} exists; a probe boot says: {outcome}")
+        say(f"accel=auto: no, using TCG: {reason}" if reason else "accel=auto: yes, using KVM")
     return results[key]
 
 

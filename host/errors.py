@@ -37,3 +37,9 @@ class Interrupted(LabError):
     """The user pressed Ctrl-C; the same command again carries on."""
 
     exit_code = 130
+
+
+class Terminated(LabError):
+    """Somebody sent SIGTERM; the same command again carries on."""
+
+    exit_code = 143

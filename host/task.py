@@ -1,15 +1,21 @@
 """Between doit and the stages: errors as one message, exit codes kept, imports only when needed."""
 
 import importlib
+import signal
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from doit.exceptions import BaseFail, TaskFailed
 from doit.reporter import ExecutedOnlyReporter
 from doit.task import Task
 
-from host.errors import Interrupted, LabError
+from host.errors import Interrupted, LabError, Terminated
+from host.lock import locked
 
 # What a person can act on. Anything else is a mistake of the lab itself and keeps its traceback.
 EXPECTED = (LabError, OSError, KeyboardInterrupt)
@@ -33,16 +39,21 @@ class StageFailed(TaskFailed):  # type: ignore[misc]
         self.exit_code = exit_code
 
 
-def stage(module: str, function: str) -> Callable[..., StageFailed | None]:
+def stage(
+    module: str, function: str, *, lock: Path | None = None
+) -> Callable[..., StageFailed | None]:
     """Return a doit action that calls ``module.function``, importing it at that moment.
 
     A start with nothing to do then costs no import of the stages. A LabError becomes one message
-    on stderr and its exit code; so do Ctrl-C and errors of the operating system.
+    on stderr and its exit code; so do Ctrl-C, SIGTERM and errors of the operating system. With
+    ``lock`` a second doit that comes to the same place waits, and says so.
     """
 
     def action(*args: object) -> StageFailed | None:
+        held = locked(lock, f"{module}.{function}") if lock else nullcontext()
         try:
-            getattr(importlib.import_module(module), function)(*args)
+            with _terminable(), held:
+                getattr(importlib.import_module(module), function)(*args)
         except EXPECTED as error:
             told = report(error)
             return StageFailed(told.message, told.exit_code)
@@ -50,6 +61,23 @@ def stage(module: str, function: str) -> Callable[..., StageFailed | None]:
 
     action.__name__ = f"{module}.{function}"
     return action
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Let SIGTERM end a stage as Ctrl-C does: in order, with the programs that it started."""
+
+    def ended(_number: int, _frame: FrameType | None) -> None:
+        raise Terminated("terminated; the same command carries on")
+
+    if threading.current_thread() is not threading.main_thread():
+        yield  # `doit -n`: only the main thread may have signal handlers
+        return
+    before = signal.signal(signal.SIGTERM, ended)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 class Reporter(ExecutedOnlyReporter):  # type: ignore[misc]
@@ -72,7 +100,7 @@ class Reporter(ExecutedOnlyReporter):  # type: ignore[misc]
         super().add_failure(task, fail)
         if isinstance(fail, StageFailed):
             self._exit_code = self._exit_code or fail.exit_code
-            if fail.exit_code == Interrupted.exit_code:
+            if fail.exit_code in (Interrupted.exit_code, Terminated.exit_code):
                 # doit's --continue would go on with the next task.
                 sys.exit(fail.exit_code)
 

@@ -11,11 +11,12 @@ from pathlib import Path
 
 from host.errors import LabError, MissingToolError
 from host.files import no_space_named, sha256_file
+from host.lock import locked
 from host.process import ProgramFailed, output_of, run_logged
 from kernel.checksum import set_aside
-from kernel.lock import locked
 from kernel.registry import package_version
 from kernel.version import OLDEST
+from settings.paths import OTHER_DOWNLOADS
 
 STALE = (
     "apt's lists may be missing or out of date: run `apt-get update` as root, then the same again"
@@ -111,7 +112,7 @@ def fetch(package: str, downloads: Path, log: Path) -> Package:
         AptError: no apt, no such package, or the download failed, and none is there.
         DiskFullError: no space left.
     """
-    with locked(downloads / f"{package}.lock", f"downloading {package}"):
+    with locked(downloads / f"{package}.lock", f"downloading {package}", OTHER_DOWNLOADS):
         try:
             return _from_apt(package, downloads, log)
         except (AptError, MissingToolError) as error:

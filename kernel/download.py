@@ -15,10 +15,11 @@ from urllib3.exceptions import HTTPError, IncompleteRead, NameResolutionError, R
 
 from host.errors import LabError
 from host.files import no_space_named, sha256_file
+from host.lock import locked
 from host.progress import Progress, mebibytes
 from kernel.checksum import verify_or_set_aside
-from kernel.lock import locked
 from kernel.registry import UrlKernel
+from settings.paths import OTHER_DOWNLOADS
 
 READ_BYTES = 1 << 16
 PROBE_SECONDS = 5.0
@@ -73,7 +74,9 @@ def fetch(kernel: UrlKernel, downloads: Path, limits: Limits | None = None) -> P
     target = downloads / kernel.file
     if target.is_file() and sha256_file(target) == kernel.sha256:
         return target  # without the lock: a shared directory may be read-only
-    with locked(target.with_name(f"{target.name}.lock"), f"downloading {kernel.file}"):
+    with locked(
+        target.with_name(f"{target.name}.lock"), f"downloading {kernel.file}", OTHER_DOWNLOADS
+    ):
         if target.exists():
             verify_or_set_aside(target, kernel.sha256, target)
         else:

@@ -11,6 +11,7 @@ CONFIGS = PROJECT / "configs"
 BUILD = PROJECT / "build"
 AUTO_KERNEL = BUILD / "auto-kernel.json"  # what kernel=auto was decided to be
 DOWNLOADS_VARIABLE = "P2PLAB_DOWNLOADS"
+OTHER_DOWNLOADS = f"choose another download directory with the variable {DOWNLOADS_VARIABLE}"
 
 
 def expanded(text: str) -> Path:
@@ -65,6 +66,11 @@ class Workspace:
     def state(self) -> Path:
         """doit's own record of what is up to date."""
         return self.root / "doit.db"
+
+    @property
+    def lock(self) -> Path:
+        """Held by the stage that writes here."""
+        return self.root / "lock"
 
     @property
     def source(self) -> Path:

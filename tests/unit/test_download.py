@@ -17,10 +17,10 @@ import pytest
 
 from host.errors import LabError
 from host.files import DiskFullError
+from host.lock import locked
 from kernel import download
 from kernel.checksum import ChecksumError
 from kernel.download import DownloadError, Limits, fetch, unreachable
-from kernel.lock import locked
 from kernel.registry import UrlKernel
 from settings.paths import PROJECT
 from tests.unit.kernel_fixtures import (

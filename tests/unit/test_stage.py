@@ -13,15 +13,17 @@ from settings.paths import PROJECT
 
 DODO = f"""
 import sys
+from pathlib import Path
 sys.path[:0] = [{str(PROJECT)!r}, "."]
 from doit.tools import run_once
 from host.task import Reporter, stage
 
+LOCK = Path("lock")
 DOIT_CONFIG = {{"reporter": Reporter, "verbosity": 2, "sort": "definition", "dep_file": "state"}}
 
 
 def task_fine():
-    return {{"actions": [(stage("stages", "fine"), ["said"])], "uptodate": [run_once]}}
+    return {{"actions": [(stage("stages", "fine", lock=LOCK), ["said"])], "uptodate": [run_once]}}
 
 
 def task_bad():
@@ -41,7 +43,7 @@ def task_bug():
 
 
 def task_slow():
-    return {{"actions": [(stage("stages", "slow"), [])]}}
+    return {{"actions": [(stage("stages", "slow", lock=LOCK), [])]}}
 
 
 def task_last():
@@ -143,6 +145,39 @@ def test_mistake_of_the_lab_keeps_its_traceback(lab: Path) -> None:
     assert "ZeroDivisionError" in done.stdout + done.stderr
 
 
+def test_sigterm_ends_what_the_stage_started(lab: Path) -> None:
+    with subprocess.Popen(
+        doit("slow", "last"), cwd=lab, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        wait_for(lab / "started")
+        process.terminate()  # doit alone; what it runs gets no signal of its own
+        out, err = process.communicate(timeout=20)
+
+    assert process.returncode == 143
+    assert err == "error: terminated; the same command carries on\n"
+    assert out == "== slow\n"
+
+
+def test_a_second_doit_waits_for_the_first(lab: Path) -> None:
+    with subprocess.Popen(doit("slow"), cwd=lab, stderr=subprocess.DEVNULL) as first:
+        wait_for(lab / "started")
+        with subprocess.Popen(
+            doit("fine"), cwd=lab, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        ) as second:
+            assert second.stderr is not None
+            assert "waiting: another process is at it" in second.stderr.readline()
+            first.terminate()
+            out, _ = second.communicate(timeout=20)
+
+    assert (second.returncode, out) == (0, "== fine\nsaid\n")
+
+
+def wait_for(path: Path) -> None:
+    deadline = time.monotonic() + 20
+    while not path.exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+
+
 @pytest.mark.parametrize("options", [[], ["--continue"]])
 def test_interruption_is_one_line_and_ends_everything(lab: Path, options: list[str]) -> None:
     with subprocess.Popen(
@@ -153,9 +188,7 @@ def test_interruption_is_one_line_and_ends_everything(lab: Path, options: list[s
         text=True,
         start_new_session=True,
     ) as process:
-        deadline = time.monotonic() + 20
-        while not (lab / "started").exists() and time.monotonic() < deadline:
-            time.sleep(0.02)
+        wait_for(lab / "started")
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does: everybody gets it
         out, err = process.communicate(timeout=20)
 

@@ -13,11 +13,11 @@ POLL = 0.2  # seconds between two tries
 
 
 @contextmanager
-def locked(path: Path, what: str) -> Iterator[None]:
+def locked(path: Path, what: str, hint: str = "") -> Iterator[None]:
     """Hold the lock file ``path`` while the block runs; wait for another holder.
 
     The file stays: removing it would let a third process lock a new file of the same name. The
-    kernel releases the lock when its holder ends, however it ends.
+    kernel releases the lock when its holder ends, however it ends. ``hint`` is for the error.
 
     Raises:
         LabError: the lock file cannot be made.
@@ -28,7 +28,7 @@ def locked(path: Path, what: str) -> Iterator[None]:
     except OSError as error:
         raise LabError(
             f"cannot write in {path.parent}: {error.strerror}",
-            hint="choose another download directory with the variable P2PLAB_DOWNLOADS",
+            hint=hint or f"see to it that you may write in {path.parent}",
         ) from error
     with stream:
         if not _taken(stream.fileno()):
