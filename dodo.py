@@ -9,7 +9,7 @@ from typing import Any
 from doit.tools import config_changed
 
 from host.files import remove
-from host.task import EXPECTED, Reporter, report, stage
+from host.task import EXPECTED, Reporter, as_made, report, stage
 from kernel.external import module_sources
 from kernel.registry import TreeKernel
 from kernel.selection import select
@@ -58,7 +58,7 @@ def task_source() -> Task:
     return {
         "actions": [(stage("kernel.task", "source", lock=AT.lock), [SELECTED])],
         "targets": [AT.source_record],
-        "uptodate": [config_changed({"choice": repr(SELECTED.choice)}), not OWN_TREE],
+        "uptodate": [config_changed({"choice": repr(SELECTED.choice)}), as_made, not OWN_TREE],
         "clean": [(remove, [AT.source]), (remove, [AT.source_record])],
     }
 
@@ -71,6 +71,7 @@ def task_config() -> Task:
         "targets": [AT.dot_config],
         "uptodate": [
             config_changed({"fragments": [*map(str, SELECTED.fragments)], "gcc": program("gcc")}),
+            as_made,
             not OWN_TREE,
         ],
         "clean": [(remove, [AT.dot_config])],
@@ -82,9 +83,9 @@ def task_kernel() -> Task:
     return {
         "actions": [(stage("kernel.task", "kernel", lock=AT.lock), [SELECTED])],
         "file_dep": [RECIPE, AT.source_record, AT.dot_config],
-        "targets": [AT.bzimage, AT.vmlinux, AT.symbols],
+        "targets": [AT.bzimage, AT.vmlinux, AT.auto_conf, AT.symbols],
         # In a user's own tree only make knows what has changed.
-        "uptodate": [config_changed({"gcc": program("gcc")}), not OWN_TREE],
+        "uptodate": [config_changed({"gcc": program("gcc")}), as_made, not OWN_TREE],
         "clean": [(remove, [AT.linux])],
     }
 
@@ -96,7 +97,7 @@ def task_module() -> Task:
         "file_dep": [RECIPE, AT.symbols, AT.dot_config, *module_sources(MODULE)],
         "targets": [AT.module],
         # In a user's own tree a header may change, and Module.symvers stay the same.
-        "uptodate": [config_changed({"gcc": program("gcc")}), not OWN_TREE],
+        "uptodate": [config_changed({"gcc": program("gcc")}), as_made, not OWN_TREE],
         "clean": [(remove, [AT.module_dir])],
     }
 
@@ -107,7 +108,7 @@ def task_tool() -> Task:
         "actions": [(stage("rootfs.task", "tool", lock=AT.lock), [SELECTED, TOOL])],
         "file_dep": [RECIPE, TOOL / "Makefile", *sorted(TOOL.glob("*.[ch]"))],
         "targets": [AT.tool],
-        "uptodate": [config_changed({"gcc": program("gcc")})],
+        "uptodate": [config_changed({"gcc": program("gcc")}), as_made],
         "clean": [(remove, [AT.tool_dir])],
     }
 
@@ -119,7 +120,10 @@ def task_initramfs() -> Task:
         "actions": [(stage("rootfs.task", "initramfs", lock=AT.lock), [SELECTED])],
         "file_dep": [AT.module, AT.tool, AT.vmlinux, *scripts],
         "targets": [AT.initramfs],
-        "uptodate": [config_changed({"busybox": program("busybox"), "lz4": program("lz4")})],
+        "uptodate": [
+            config_changed({"busybox": program("busybox"), "lz4": program("lz4")}),
+            as_made,
+        ],
         "clean": [(remove, [AT.rootfs])],
     }
 

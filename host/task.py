@@ -21,9 +21,15 @@ from host.lock import locked
 EXPECTED = (LabError, OSError, KeyboardInterrupt)
 
 
+class _Ended(KeyboardInterrupt):
+    """A signal ends doit: like Ctrl-C, it is no error that a stage would catch and go on."""
+
+
 def report(error: BaseException) -> LabError:
     """Print one of the EXPECTED errors on stderr; return it with message and exit code."""
-    if isinstance(error, KeyboardInterrupt):
+    if isinstance(error, _Ended):
+        error = Terminated("terminated; the same command carries on")
+    elif isinstance(error, KeyboardInterrupt):
         error = Interrupted("interrupted; the same command carries on")
     elif not isinstance(error, LabError):
         error = LabError(str(error))
@@ -65,19 +71,40 @@ def stage(
 
 @contextmanager
 def _terminable() -> Iterator[None]:
-    """Let SIGTERM end a stage as Ctrl-C does: in order, with the programs that it started."""
+    """Let SIGTERM and a closed terminal end a stage in order, with the programs it started."""
 
     def ended(_number: int, _frame: FrameType | None) -> None:
-        raise Terminated("terminated; the same command carries on")
+        raise _Ended
 
     if threading.current_thread() is not threading.main_thread():
         yield  # `doit -n`: only the main thread may have signal handlers
         return
-    before = signal.signal(signal.SIGTERM, ended)
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    for number, handler in before.items():
+        if handler is not signal.SIG_IGN:  # as nohup wants it
+            signal.signal(number, ended)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def as_made(task: Task, values: dict[str, Any]) -> bool:
+    """Tell doit whether the targets of a task are still the files that the task made.
+
+    doit only looks whether they exist, and notes down what was done when its run ends. A run that
+    is killed leaves targets that it never noted: made from sources that may have been changed back
+    since, so that the older notes fit again. Targets that somebody else replaced are alike.
+    """
+    task.value_savers.append(lambda: {"made": _stamps(task)})
+    return bool(values.get("made") == _stamps(task))
+
+
+def _stamps(task: Task) -> dict[str, list[int]]:
+    """Return size and time of each target that is there (as lists: doit keeps them as JSON)."""
+    found = {name: Path(name).stat() for name in task.targets if Path(name).exists()}
+    return {name: [status.st_size, status.st_mtime_ns] for name, status in found.items()}
 
 
 class Reporter(ExecutedOnlyReporter):  # type: ignore[misc]
@@ -103,6 +130,16 @@ class Reporter(ExecutedOnlyReporter):  # type: ignore[misc]
             if fail.exit_code in (Interrupted.exit_code, Terminated.exit_code):
                 # doit's --continue would go on with the next task.
                 sys.exit(fail.exit_code)
+
+    def skip_ignore(self, task: Task) -> None:
+        """Count a task that was skipped on demand as a failure: no verdict is no pass."""
+        told = report(
+            LabError(
+                f"{task.name} was not done: `doit ignore` told so",
+                hint=f"./doit forget {task.name}",
+            )
+        )
+        self._exit_code = self._exit_code or told.exit_code
 
     def complete_run(self) -> None:
         """End the process if a stage has an exit code of its own (doit itself knows only 1)."""

@@ -4,6 +4,7 @@ import shlex
 import sys
 from pathlib import Path
 
+from host.files import remove
 from host.tools import require_programs
 from kernel import build, config, external
 from kernel.choice import announce
@@ -44,6 +45,8 @@ def menuconfig(selection: Selection) -> None:
 
 def kernel(selection: Selection) -> None:
     """Build the kernel."""
+    # Make would take a newer file for the one that it made itself, whoever put it there.
+    remove(selection.workspace.bzimage)
     build.build_kernel(kbuild(selection), _log(selection, "kernel"))
 
 

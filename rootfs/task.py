@@ -13,7 +13,8 @@ def tool(selection: Selection, folder: Path) -> None:
     output = selection.workspace.tool_dir
     output.mkdir(parents=True, exist_ok=True)
     run_logged(
-        ["make", "-C", str(folder), f"O={output}", f"-j{selection.settings.jobs}"],
+        # -B: doit knows what has changed; make would overlook a file replaced by an older one.
+        ["make", "-B", "-C", str(folder), f"O={output}", f"-j{selection.settings.jobs}"],
         title=f"building {folder.name}",
         log=selection.workspace.logs / "tool.log",
         env=REPRODUCIBLE,

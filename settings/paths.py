@@ -103,6 +103,11 @@ class Workspace:
         return self.linux / "vmlinux"
 
     @property
+    def auto_conf(self) -> Path:
+        """The configuration as make read it when it last built anything."""
+        return self.linux / "include/config/auto.conf"
+
+    @property
     def release(self) -> Path:
         """A text file with what the kernel calls itself (``uname -r``)."""
         return self.linux / "include/config/kernel.release"

@@ -22,6 +22,7 @@ def guest_checks(scenario: Scenario) -> list[Check]:
         *(Check(copy.title, _copy(copy)) for copy in scenario.copies),
         Check("pools the same after the copies", system_checks.pools_after),
         Check("module unloads", system_checks.unload_module),
+        Check("kernel knows of no fault of its own", system_checks.untainted),
         Check("power-off ends QEMU", system_checks.shutdown),
     ]
 

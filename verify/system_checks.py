@@ -9,6 +9,15 @@ from verify.check import CheckFailed, require
 from verify.session import Drive, Session
 
 MODULE = "p2pmem_pci"
+# Bits of /proc/sys/kernel/tainted: Documentation/admin-guide/tainted-kernels.rst. The others say
+# what kind of code is loaded.
+FAULT_TAINTS = {
+    4: "machine check",
+    5: "bad page",
+    7: "oops or BUG",
+    9: "warning",
+    14: "soft lockup",
+}
 LIST_DRIVES = (
     "for c in /sys/class/nvme/nvme*; do "
     "echo $(cat $c/serial) $(basename $(readlink -f $c/device)) $(basename $c/nvme*n*); done"
@@ -134,6 +143,14 @@ def unload_module(session: Session) -> str:
     remaining = [name for name in left if name.startswith("p2pmem")]
     require(not remaining, f"devices are left behind: {', '.join(remaining)}")
     return "unloaded"
+
+
+def untainted(session: Session) -> str:
+    """The kernel has noted no fault of its own, also none that the console did not show."""
+    taint = int(session.run("cat /proc/sys/kernel/tainted"))
+    faults = [name for bit, name in FAULT_TAINTS.items() if taint >> bit & 1]
+    require(not faults, f"taint is {taint}: {', '.join(faults)}")
+    return f"taint is {taint}"
 
 
 def shutdown(session: Session) -> str:

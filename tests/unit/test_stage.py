@@ -16,7 +16,7 @@ import sys
 from pathlib import Path
 sys.path[:0] = [{str(PROJECT)!r}, "."]
 from doit.tools import run_once
-from host.task import Reporter, stage
+from host.task import Reporter, as_made, stage
 
 LOCK = Path("lock")
 DOIT_CONFIG = {{"reporter": Reporter, "verbosity": 2, "sort": "definition", "dep_file": "state"}}
@@ -24,6 +24,15 @@ DOIT_CONFIG = {{"reporter": Reporter, "verbosity": 2, "sort": "definition", "dep
 
 def task_fine():
     return {{"actions": [(stage("stages", "fine", lock=LOCK), ["said"])], "uptodate": [run_once]}}
+
+
+def task_made():
+    return {{
+        "actions": ["cp input made"],
+        "file_dep": ["input"],
+        "targets": ["made"],
+        "uptodate": [as_made],
+    }}
 
 
 def task_bad():
@@ -51,6 +60,7 @@ def task_last():
 """
 
 STAGES = """
+from contextlib import suppress
 from pathlib import Path
 from host.errors import LabError, MissingToolError
 from host.process import run_logged
@@ -77,7 +87,8 @@ def bug():
 
 
 def slow():
-    run_logged(["sh", "-c", "echo on >started; sleep 60"], title="slow", log=Path("slow.log"))
+    with suppress(Exception):  # as a verification does, for which any error is a result
+        run_logged(["sh", "-c", "echo on >started; sleep 60"], title="slow", log=Path("slow.log"))
 """
 
 
@@ -145,12 +156,38 @@ def test_mistake_of_the_lab_keeps_its_traceback(lab: Path) -> None:
     assert "ZeroDivisionError" in done.stdout + done.stderr
 
 
-def test_sigterm_ends_what_the_stage_started(lab: Path) -> None:
+def test_target_that_the_task_did_not_make(lab: Path) -> None:
+    source, target = lab / "input", lab / "made"
+    source.write_text("one")
+    assert run(lab, "made").stdout == "== made\n"
+    assert run(lab, "made").stdout == ""
+
+    # As after a run on another input that was killed before doit noted it down.
+    target.write_text("another")
+
+    assert run(lab, "made").stdout == "== made\n"
+    assert target.read_text() == "one"
+    assert run(lab, "made").stdout == ""
+
+
+def test_what_is_ignored_is_no_success(lab: Path) -> None:
+    run(lab, "ignore", "last")
+
+    done = run(lab, "last")
+
+    assert done.returncode == 1
+    assert done.stderr == (
+        "error: last was not done: `doit ignore` told so\n  hint: ./doit forget last\n"
+    )
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_signal_ends_what_the_stage_started(lab: Path, number: int) -> None:
     with subprocess.Popen(
         doit("slow", "last"), cwd=lab, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
         wait_for(lab / "started")
-        process.terminate()  # doit alone; what it runs gets no signal of its own
+        process.send_signal(number)  # doit alone; what it runs gets no signal of its own
         out, err = process.communicate(timeout=20)
 
     assert process.returncode == 143

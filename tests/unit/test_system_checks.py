@@ -41,6 +41,7 @@ def good_guest() -> FakeGuest:
         "stat -c '%F %t:%T' /dev/p2pmem0": "character special file fb:0\n",
         "stat -c '%F %t:%T' /dev/p2pmem1": "character special file fb:11\n",
         "ls /dev": "console\nnull\nnvme0n1\n",
+        "cat /proc/sys/kernel/tainted": "4096\n",
     }
     for bdf in AT.values():
         guest.answers[SYSFS.format(bdf, "size")] = f"{SIZE}\n1\n"
@@ -220,6 +221,16 @@ def test_pools_that_nobody_looked_at_before(guest: FakeGuest) -> None:
 
 def test_unload(guest: FakeGuest) -> None:
     passes(system_checks.unload_module, guest)
+
+
+def test_modules_from_elsewhere_are_no_fault(guest: FakeGuest) -> None:
+    passes(system_checks.untainted, guest)
+
+
+@pytest.mark.parametrize(("taint", "word"), [(512, "warning"), (4096 + 128, "oops or BUG")])
+def test_kernel_that_knows_of_a_fault(guest: FakeGuest, taint: int, word: str) -> None:
+    guest.answers["cat /proc/sys/kernel/tainted"] = f"{taint}\n"
+    assert fails(system_checks.untainted, guest) == f"taint is {taint}: {word}"
 
 
 def test_module_does_not_unload(guest: FakeGuest) -> None:
