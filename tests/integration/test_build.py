@@ -1,6 +1,7 @@
 """What is built from the real kernel source is what it should be, and says so if it is not."""
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -44,6 +45,39 @@ def test_assigning_vm_flags_does_not_compile(kbuild: Kbuild, tmp_path: Path) -> 
     # Since 6.3 vm_flags is const; the lesson of all older modules that map device memory.
     with pytest.raises(ProgramFailed, match=r"read-only member .*vm_flags"):
         build_module(kbuild, FIXTURES / "vm_flags_assign", tmp_path / "out", tmp_path / "log")
+
+
+def module_with_kbuild(tmp_path: Path, old: str, new: str) -> Path:
+    """Return a copy of the module whose Kbuild was changed in one place."""
+    copy = shutil.copytree(PROJECT / "p2pmem-pci", tmp_path / "p2pmem-pci")
+    text = (copy / "Kbuild").read_text()
+    assert old in text
+    (copy / "Kbuild").write_text(text.replace(old, new))
+    return copy
+
+
+def errors_in(log: Path) -> list[str]:
+    """Return what the compiler calls an error in a log."""
+    return re.findall(r"error: (.*)", log.read_text())
+
+
+def test_an_old_kernel_is_refused_with_one_reason(kbuild: Kbuild, tmp_path: Path) -> None:
+    # What the probe finds in a kernel from before 6.2: nothing.
+    folder = module_with_kbuild(tmp_path, ",FOLL_PCI_P2PDMA,", ",NO_SUCH_FLAG,")
+    with pytest.raises(ProgramFailed, match=r"needs Linux 6\.2"):
+        build_module(kbuild, folder, tmp_path / "out", tmp_path / "log")
+    assert len(errors_in(tmp_path / "log")) == 1
+
+
+def test_a_kernel_without_p2pdma_is_refused_with_one_reason(kbuild: Kbuild, tmp_path: Path) -> None:
+    fragment = tmp_path / "off.config"
+    fragment.write_text("# CONFIG_PCI_P2PDMA is not set\n")
+    trial = Kbuild(kbuild.source, tmp_path / "linux", kbuild.jobs)
+    configure(trial, (BASE_FRAGMENT, fragment), tmp_path / "config.log")
+    trial.run(["modules_prepare"], title="preparing", log=tmp_path / "prepare.log")
+    with pytest.raises(ProgramFailed, match="needs CONFIG_PCI_P2PDMA=y"):
+        build_module(trial, PROJECT / "p2pmem-pci", tmp_path / "out", tmp_path / "log")
+    assert len(errors_in(tmp_path / "log")) == 1
 
 
 def test_the_module_builds_alone(workspace: Workspace, tmp_path: Path) -> None:
