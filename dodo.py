@@ -8,7 +8,6 @@ from typing import Any
 
 from doit.tools import config_changed
 
-from host.files import remove
 from host.task import EXPECTED, Reporter, as_made, report, stage
 from kernel.external import module_sources
 from kernel.registry import TreeKernel
@@ -53,13 +52,18 @@ def program(name: str) -> str:
     return f"{Path(found).resolve()}:{status.st_size}:{status.st_mtime_ns}"
 
 
+def cleaning(*paths: Path) -> list[Any]:
+    """Return what `doit clean` does for a task; it waits for a stage that works in this folder."""
+    return [(stage("host.files", "discard", lock=AT.lock), [path]) for path in paths]
+
+
 def task_source() -> Task:
     """get the kernel's source: download, verify, unpack"""
     return {
         "actions": [(stage("kernel.task", "source", lock=AT.lock), [SELECTED])],
         "targets": [AT.source_record],
         "uptodate": [config_changed({"choice": repr(SELECTED.choice)}), as_made, not OWN_TREE],
-        "clean": [(remove, [AT.source]), (remove, [AT.source_record])],
+        "clean": cleaning(AT.source_record, AT.source),
     }
 
 
@@ -74,7 +78,7 @@ def task_config() -> Task:
             as_made,
             not OWN_TREE,
         ],
-        "clean": [(remove, [AT.dot_config])],
+        "clean": cleaning(AT.dot_config),
     }
 
 
@@ -86,7 +90,7 @@ def task_kernel() -> Task:
         "targets": [AT.bzimage, AT.vmlinux, AT.auto_conf, AT.symbols],
         # In a user's own tree only make knows what has changed.
         "uptodate": [config_changed({"gcc": program("gcc")}), as_made, not OWN_TREE],
-        "clean": [(remove, [AT.linux])],
+        "clean": cleaning(AT.linux),
     }
 
 
@@ -98,7 +102,7 @@ def task_module() -> Task:
         "targets": [AT.module],
         # In a user's own tree a header may change, and Module.symvers stay the same.
         "uptodate": [config_changed({"gcc": program("gcc")}), as_made, not OWN_TREE],
-        "clean": [(remove, [AT.module_dir])],
+        "clean": cleaning(AT.module_dir),
     }
 
 
@@ -109,7 +113,7 @@ def task_tool() -> Task:
         "file_dep": [RECIPE, TOOL / "Makefile", *sorted(TOOL.glob("*.[ch]"))],
         "targets": [AT.tool],
         "uptodate": [config_changed({"gcc": program("gcc")}), as_made],
-        "clean": [(remove, [AT.tool_dir])],
+        "clean": cleaning(AT.tool_dir),
     }
 
 
@@ -124,7 +128,7 @@ def task_initramfs() -> Task:
             config_changed({"busybox": program("busybox"), "lz4": program("lz4")}),
             as_made,
         ],
-        "clean": [(remove, [AT.rootfs])],
+        "clean": cleaning(AT.rootfs),
     }
 
 
@@ -133,7 +137,7 @@ def task_build() -> Task:
     return {
         "actions": None,
         "task_dep": ["kernel", "initramfs"],
-        "clean": [(remove, [AT.logs])],
+        "clean": cleaning(AT.logs),
     }
 
 
@@ -147,7 +151,7 @@ def task_boot() -> Task:
     return {
         "actions": [(stage("boot.task", "boot"), [SELECTED])],
         "task_dep": ["build"],
-        "clean": [(remove, [AT.root / "boot"])],
+        "clean": cleaning(AT.root / "boot"),
     }
 
 
@@ -157,7 +161,7 @@ def task_verify() -> Task:
         "actions": [(stage("verify.task", "run", lock=VERDICT_LOCK), [SELECTED])],
         # First of all: should the build fail, no verdict of an earlier one may be found.
         "task_dep": ["_no_verdict", "build"],
-        "clean": [(remove, [AT.root / "verify"])],
+        "clean": cleaning(AT.root / "verify"),
     }
 
 
@@ -171,7 +175,7 @@ def task_menuconfig() -> Task:
 
 def task_settings() -> Task:
     """show every setting: doit NAME=VALUE ... TASK"""
-    return {"actions": [(stage("settings.command_line", "show"), [])]}
+    return {"actions": [(stage("settings.command_line", "show"), [SELECTED.given])]}
 
 
 def task_test() -> Iterator[Task]:

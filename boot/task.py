@@ -12,6 +12,7 @@ from boot.artifacts import built_in
 from boot.drives import create_blank
 from boot.qemu import QEMU, Vm
 from boot.topology import Topology, load_topology
+from host.terminal import require_terminal
 from host.tools import require_programs
 from kernel.selection import Selection
 from kernel.source import read_record
@@ -21,6 +22,7 @@ from settings.paths import Workspace, accel_cache
 def boot(selection: Selection) -> None:
     """Give the user the guest's console."""
     require_programs(QEMU)
+    require_terminal("doit boot", "for a run without one there is `doit verify`")
     topology = load_topology(selection.topology_file)
     folder = selection.run_dir("boot")
     with _drive_folder(folder, keep=selection.settings.keep) as drives:

@@ -91,6 +91,13 @@ def write_text(target: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
+def discard(path: Path) -> None:
+    """Remove a file or a whole directory and say so; nothing happens if it is not there."""
+    if path.exists():
+        print(f"removing {path}", flush=True)
+        remove(path)
+
+
 def sha256_file(path: Path) -> str:
     """Return the SHA-256 of a file as 64 hexadecimal digits."""
     with path.open("rb") as stream:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from host.errors import LabError, SettingError
 from kernel.choice import Choice, choose
 from kernel.registry import TreeKernel
 from kernel.version import check_user_tree, require_path_for_make
@@ -72,10 +73,17 @@ def select(argv: Sequence[str]) -> Selection:
     needed = _needs_kernel(argv)
     choice = choose(settings.kernel, decide=needed)
     if needed and isinstance(choice.kernel, TreeKernel):
-        check_user_tree(choice.kernel.tree)
+        _require_tree(choice.kernel.tree, settings.kernel)
     # Another set of fragments is another kernel: both stay built, side by side.
     label = "+".join([choice.label, *(_plain(path.stem) for path in settings.config)])
     return Selection(settings, choice, Workspace(BUILD / label), given)
+
+
+def _require_tree(tree: Path, given: str) -> None:
+    try:
+        check_user_tree(tree)
+    except LabError as error:
+        raise SettingError(f"kernel={given}: {error.message}", hint=error.hint) from error
 
 
 def _needs_kernel(argv: Sequence[str]) -> bool:

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from host.files import remove
+from host.terminal import require_terminal
 from host.tools import require_programs
 from kernel import build, config, external
 from kernel.choice import announce
@@ -32,6 +33,7 @@ def configure(selection: Selection) -> None:
 
 def menuconfig(selection: Selection) -> None:
     """Let the user change the configuration; keep the changes as a fragment."""
+    require_terminal("doit menuconfig", "without one, give a fragment: config=my.config")
     fragment = selection.workspace.menuconfig
     changed = config.edit(kbuild(selection), fragment)
     if changed:

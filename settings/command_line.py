@@ -37,10 +37,13 @@ def _value(setting: Setting, text: str, root: Root) -> object:
         raise SettingError(f"{setting.name}={text}: {error.message}", hint=error.hint) from error
 
 
-def show() -> None:
-    """Print the table of all settings for people."""
+def show(given: Mapping[str, str]) -> None:
+    """Print the table of all settings for people, with the values that are in force."""
     import textwrap  # not at every start of doit
 
     for setting in SETTINGS:
-        print(f"{setting.name}={setting.default}")
+        value = given.get(setting.name, setting.default)
+        print(f"{setting.name}={value}")
+        if value != setting.default:
+            print(f"    (default: {setting.default or 'empty'})")
         print(textwrap.fill(setting.help, 80, initial_indent=" " * 4, subsequent_indent=" " * 4))

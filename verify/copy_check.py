@@ -181,7 +181,9 @@ def _refused(
         sums == seeded,
         f"QEMU traced {_readable(sums)} although the kernel refused, expected {_readable(seeded)}",
     )
-    return f"refused with {tool.get('errno_name')}, as predicted: {_refusal_line(session, copy)}"
+    words = _refusal_line(session, copy)
+    errno = tool.get("errno_name")
+    return f"refused with {errno}, as predicted; the kernel says once for a pair: {words}"
 
 
 def _refusal_line(session: Session, copy: Copy) -> str:

@@ -157,6 +157,7 @@ def test_dynamic_tool_does_not_get_into_the_image(lab: Lab) -> None:
 def test_menuconfig_tells_how_to_build_with_the_changes(
     lab: Lab, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], changed: int
 ) -> None:
+    monkeypatch.setattr("kernel.task.require_terminal", lambda _what, _instead: None)
     monkeypatch.setattr("kernel.config.edit", lambda kbuild, fragment: changed)
     kernel_task.source(lab.selection)
     capsys.readouterr()

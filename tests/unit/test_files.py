@@ -11,6 +11,7 @@ import pytest
 
 from host.files import (
     DiskFullError,
+    discard,
     no_space_named,
     remove,
     replacing,
@@ -148,3 +149,12 @@ def test_digest(tmp_path: Path) -> None:
     one.write_text("1")
 
     assert sha256_file(one) == hashlib.sha256(b"1").hexdigest()
+
+
+def test_discard_says_what_it_removes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    discard(folder)
+    discard(folder)
+    assert not folder.exists()
+    assert capsys.readouterr().out == f"removing {folder}\n"

@@ -8,7 +8,6 @@ from host.errors import LabError, SettingError
 from kernel import choice, selection
 from kernel.registry import AptKernel, TreeKernel
 from kernel.selection import BASE_FRAGMENT, select
-from kernel.version import TreeError
 from settings.paths import BUILD, CONFIGS
 from tests.unit.kernel_fixtures import kernel_tree
 
@@ -48,7 +47,7 @@ def test_kernel_tree_is_found_from_where_the_user_is(tmp_path: Path) -> None:
 
 
 def test_path_that_is_no_kernel_tree_is_refused_at_once_where_it_is_needed(tmp_path: Path) -> None:
-    with pytest.raises(TreeError, match=f"there is no directory {tmp_path}/linux"):
+    with pytest.raises(SettingError, match=f"there is no directory {tmp_path}/linux"):
         select(["build", "kernel=./linux"])
 
     select(["list", "kernel=./linux"])

@@ -131,13 +131,20 @@ def test_name_of_a_kernel_stays_as_it_is(root: Root) -> None:
 def test_table_of_settings_has_each_with_default_and_help(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    command_line.show()
+    command_line.show({})
 
     lines = capsys.readouterr().out.splitlines()
     heads = [line for line in lines if not line.startswith(" ")]
     assert heads == [f"{setting.name}={setting.default}" for setting in SETTINGS]
     assert len(lines) >= 2 * len(heads)
     assert max(map(len, lines)) <= 80
+
+
+def test_settings_that_were_given_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    command_line.show({"topology": "switch"})
+
+    shown = capsys.readouterr().out
+    assert "topology=switch\n    (default: switch-q35)\n" in shown
 
 
 def test_directory_that_the_wrapper_hands_on(
