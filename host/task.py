@@ -65,7 +65,8 @@ def stage(
             return StageFailed(told.message, told.exit_code)
         return None
 
-    action.__name__ = f"{module}.{function}"
+    # What `doit clean` and doit's own messages show.
+    action.__name__ = action.__qualname__ = f"{module}.{function}"
     return action
 
 
