@@ -1,12 +1,13 @@
 """Pack the initramfs with the kernel's own gen_init_cpio: no root needed, same bytes every time."""
 
+import os
 import shutil
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from host.errors import LabError
-from host.files import replacing, write_text
+from host.files import remove, replacing, write_text
 from host.process import output_of
 from host.tools import missing_tool
 from kernel.kbuild import SOURCE_DATE_EPOCH
@@ -94,8 +95,9 @@ def pack(parts: Parts, gen_init_cpio: Path, target: Path) -> None:
     write_text(modules_dep, f"{parts.module.name}:\n")
     files = image_files(parts, release, modules_dep)
     _check(parts, files)
+    staged = _staged(files, target.with_name("files"))
     spec = target.with_name("initramfs.spec")
-    write_text(spec, _spec(files, _applets(parts.busybox), f"/lib/modules/{release}"))
+    write_text(spec, _spec(staged, _applets(parts.busybox), f"/lib/modules/{release}"))
     with replacing(target) as temporary:
         _compress([str(gen_init_cpio), "-t", str(SOURCE_DATE_EPOCH), str(spec)], temporary)
 
@@ -109,6 +111,22 @@ def _check(parts: Parts, files: list[ImageFile]) -> None:
     # Libraries too, whatever their mode: they need libraries themselves.
     programs = [read_program(file.source) for file in files if is_elf(file.source)]
     require_closure(programs, {file.target for file in files})
+
+
+def _staged(files: list[ImageFile], folder: Path) -> list[ImageFile]:
+    """Copy the files to where their times can be fixed.
+
+    Older kernels' gen_init_cpio (6.3) packs a file with its own time, whatever -t says.
+    """
+    remove(folder)
+    staged = []
+    for file in files:
+        copy = folder / file.target.lstrip("/")
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file.source, copy)
+        os.utime(copy, (SOURCE_DATE_EPOCH, SOURCE_DATE_EPOCH))
+        staged.append(replace(file, source=copy))
+    return staged
 
 
 def _applets(busybox: Path) -> list[str]:
