@@ -1,0 +1,15 @@
+"""What all tests share."""
+
+import signal
+
+import pytest
+
+
+@pytest.fixture(scope="session", autouse=True)
+def interruptible() -> None:
+    """Let Ctrl-C mean what it means at a terminal, for the programs that tests start too.
+
+    A shell that starts a job in the background, as CI systems do, has it ignore SIGINT, and what
+    is ignored stays so in every program below.
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
