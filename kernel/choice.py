@@ -26,11 +26,13 @@ class Choice:
         asked: the setting's value.
         kernel: where the source comes from.
         reason: why something else than asked for is used; empty if nothing was substituted.
+        detail: what this machine met on the way to that reason; another one may meet another.
     """
 
     asked: str
     kernel: Kernel
     reason: str = ""
+    detail: str = ""
 
     @property
     def label(self) -> str:
@@ -93,7 +95,8 @@ def announce(choice: Choice) -> str:
         return ""
     package = f" ({choice.kernel.package})" if isinstance(choice.kernel, AptKernel) else ""
     return (
-        f"kernel: {choice.used}{package} instead of {PINNED}, because {choice.reason}\n"
+        f"kernel: {choice.used}{package} instead of {PINNED}, because {choice.reason}"
+        f" ({choice.detail})\n"
         f"        kernel={PINNED} insists; to have auto decide again, remove {AUTO_KERNEL}"
     )
 
@@ -115,8 +118,8 @@ def _decide(kernels: dict[str, Kernel], pinned: UrlKernel) -> Choice:
             f"  {no_package}",
             hint=f"put {pinned.file} into {downloads}, or give your tree: kernel=/path/to/linux",
         )
-    reason = f"{pinned.file} is neither downloaded nor reachable ({no_tarball})"
-    return Choice(AUTO, _apt_kernel(package, kernels), reason)
+    reason = f"{pinned.file} is neither downloaded nor reachable"
+    return Choice(AUTO, _apt_kernel(package, kernels), reason, no_tarball)
 
 
 def _apt_kernel(package: str, kernels: dict[str, Kernel]) -> AptKernel:
@@ -134,6 +137,7 @@ def _remember(memory: Path, choice: Choice, pinned: UrlKernel) -> None:
         "pinned": pinned.sha256,
         "package": kernel.package if isinstance(kernel, AptKernel) else "",
         "reason": choice.reason,
+        "detail": choice.detail,
     }
     write_text(memory, json.dumps(record, indent=2) + "\n")
 
@@ -142,9 +146,10 @@ def _recall(memory: Path, kernels: dict[str, Kernel], pinned: UrlKernel) -> Choi
     """Return the decision that was made before, unless it is about another pin or unreadable."""
     try:
         record = json.loads(memory.read_text(encoding="utf-8"))
-        pin, package, reason = record["pinned"], record["package"], record["reason"]
+        pin, package = record["pinned"], record["package"]
+        why = record["reason"], record["detail"]
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    if pin != pinned.sha256 or not isinstance(package, str) or not isinstance(reason, str):
+    if pin != pinned.sha256 or not all(isinstance(text, str) for text in (package, *why)):
         return None
-    return Choice(AUTO, _apt_kernel(package, kernels), reason) if package else Choice(AUTO, pinned)
+    return Choice(AUTO, _apt_kernel(package, kernels), *why) if package else Choice(AUTO, pinned)

@@ -42,12 +42,21 @@ class Selection:
         """The Kconfig fragments, later ones winning."""
         return (BASE_FRAGMENT, *self.settings.config)
 
-    def run_dir(self, kind: str) -> Path:
-        """Where a run of one kind (``boot``, ``verify``) keeps its files: a folder per choice."""
+    @property
+    def run_name(self) -> str:
+        """What runs on this kernel: the topology, and what else was chosen unlike its default."""
         settings = self.settings
         scenario = settings.scenario if settings.scenario != STANDARD_SCENARIO else ""
-        name = "+".join(filter(None, (settings.topology, settings.cpu, scenario)))
-        return self.workspace.run_dir(kind, name)
+        return "+".join(filter(None, (settings.topology, settings.cpu, scenario)))
+
+    @property
+    def bundle_name(self) -> str:
+        """The bundle's folder in ``dist/``."""
+        return f"p2plab-{self.workspace.root.name}-{self.run_name}"
+
+    def run_dir(self, kind: str) -> Path:
+        """Where a run of one kind (``boot``, ``verify``) keeps its files: a folder per choice."""
+        return self.workspace.run_dir(kind, self.run_name)
 
     @property
     def topology_file(self) -> Path:

@@ -24,6 +24,7 @@ class SourceRecord:
         asked: the setting ``kernel=``.
         used: the kernel's name, or the path of a tree.
         reason: why another one than asked for is used; empty if it is the one.
+        detail: what this machine met on the way to that reason.
         kind: ``url``, ``apt`` or ``path``.
         version: as in the tree's Makefile.
         url: the first address of a ``url`` kernel.
@@ -45,6 +46,7 @@ class SourceRecord:
     package_version: str = ""
     file: str = ""
     sha256: str = ""
+    detail: str = ""
 
     def as_data(self) -> dict[str, str]:
         """Return it as it stands in ``source.json`` and in every report.
@@ -69,7 +71,7 @@ def obtain(
     kernel = choice.kernel
     if isinstance(kernel, TreeKernel):
         version = str(check_user_tree(kernel.tree))
-        found = SourceRecord(choice.asked, choice.used, choice.reason, "path", version, kernel.tree)
+        found = replace(_begun(choice, kernel.tree), kind="path", version=version)
         return _written(found, workspace)
     kept = _kept(choice, workspace)
     if kept is not None:
@@ -100,10 +102,23 @@ def read_record(path: Path) -> SourceRecord:
         ) from error
 
 
+def _begun(choice: Choice, tree: Path) -> SourceRecord:
+    """Return the record of a choice, before anything is known of its source."""
+    return SourceRecord(
+        asked=choice.asked,
+        used=choice.used,
+        reason=choice.reason,
+        detail=choice.detail,
+        kind="",
+        version="",
+        tree=tree,
+    )
+
+
 def _fetched(
     choice: Choice, kernel: UrlKernel | AptKernel, workspace: Workspace, downloads: Path
 ) -> SourceRecord:
-    record = SourceRecord(choice.asked, choice.used, choice.reason, "", "", workspace.source)
+    record = _begun(choice, workspace.source)
     if isinstance(kernel, AptKernel):
         package = apt.fetch(kernel.package, downloads, workspace.logs / "apt-download.log")
         record = replace(
@@ -153,7 +168,10 @@ def _kept(choice: Choice, workspace: Workspace) -> SourceRecord | None:
         same = isinstance(kernel, AptKernel) and record.package == kernel.package
     if not same or missing_mark(workspace.source):
         return None
-    return replace(record, asked=choice.asked, used=choice.used, reason=choice.reason)
+    begun = _begun(choice, workspace.source)
+    return replace(
+        record, asked=begun.asked, used=begun.used, reason=begun.reason, detail=begun.detail
+    )
 
 
 def _written(record: SourceRecord, workspace: Workspace) -> SourceRecord:

@@ -6,7 +6,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from settings.parse import Root, choice, flag, fragments, kernel, one_word, positive, stem_of
+from settings.parse import (
+    Root,
+    choice,
+    existing,
+    flag,
+    fragments,
+    kernel,
+    one_word,
+    positive,
+    stem_of,
+)
 
 
 @dataclass(frozen=True)
@@ -22,6 +32,8 @@ class Settings:
     jobs: int
     keep: bool
     gdb: bool
+    bundle: Path | None
+    manifest: Path | None
 
 
 @dataclass(frozen=True)
@@ -66,4 +78,16 @@ SETTINGS = (
     Setting("jobs", str(os.cpu_count() or 1), "parallel jobs of a kernel build", positive),
     Setting("keep", "no", "yes: `doit boot` keeps the drive images for the next boot", flag),
     Setting("gdb", "no", "yes: `doit boot` waits for gdb before the first instruction", flag),
+    Setting(
+        "bundle",
+        "",
+        "`doit verify` checks and boots this bundle (its folder or archive), not the build tree",
+        existing,
+    ),
+    Setting(
+        "manifest",
+        "",
+        "`doit reproduce` rebuilds what this manifest.json of a bundle describes",
+        existing,
+    ),
 )

@@ -77,6 +77,16 @@ def fragments(text: str, root: Root) -> tuple[Path, ...]:
     return tuple(path.resolve() for path in paths)
 
 
+def existing(text: str, root: Root) -> Path | None:
+    """Return the absolute path of a file or folder that is there; None for an empty text."""
+    if not text:
+        return None
+    path = _path(text, root)
+    if not path.exists():
+        raise SettingError(f"there is no {path}", hint="relative paths start where you are")
+    return path.resolve()
+
+
 def _path(text: str, root: Root) -> Path:
     return root.invoked_from / expanded(text)
 

@@ -9,6 +9,7 @@ from host.errors import SettingError
 PROJECT = Path(__file__).resolve().parent.parent
 CONFIGS = PROJECT / "configs"
 BUILD = PROJECT / "build"
+DIST = PROJECT / "dist"  # all that is meant to be kept: bundles, logs and reports of a run
 AUTO_KERNEL = BUILD / "auto-kernel.json"  # what kernel=auto was decided to be
 DOWNLOADS_VARIABLE = "P2PLAB_DOWNLOADS"
 OTHER_DOWNLOADS = f"choose another download directory with the variable {DOWNLOADS_VARIABLE}"
@@ -103,6 +104,11 @@ class Workspace:
         return self.linux / "vmlinux"
 
     @property
+    def system_map(self) -> Path:
+        """The kernel's symbols and their addresses."""
+        return self.linux / "System.map"
+
+    @property
     def auto_conf(self) -> Path:
         """The configuration as make read it when it last built anything."""
         return self.linux / "include/config/auto.conf"
@@ -161,6 +167,10 @@ class Workspace:
     def logs(self) -> Path:
         """Full logs of builds."""
         return self.root / "logs"
+
+    def image_dir(self, name: str) -> Path:
+        """The image part of a bundle: a function of the inputs and of nothing else."""
+        return self.root / "image" / name
 
     def run_dir(self, kind: str, name: str) -> Path:
         """Where a boot or a verification keeps its drives, logs and verdict."""

@@ -41,7 +41,8 @@ def print_summary(verdict: Verdict, folder: Path, stream: TextIO) -> None:
     )
     kernel = verdict.subject.kernel
     if kernel.reason:
-        print(f"  not the kernel that was asked for ({kernel.asked}): {kernel.reason}", file=stream)
+        why = " ".join(filter(None, (kernel.reason, kernel.detail and f"({kernel.detail})")))
+        print(f"  not the kernel that was asked for ({kernel.asked}): {why}", file=stream)
     if not good:
         print(f"  {verdict.outcome.meaning}: {verdict.cause}", file=stream)
     print(f"  verdict.json, junit.xml, console.log, trace.log, qemu.sh: {folder}", file=stream)

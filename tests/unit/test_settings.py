@@ -50,6 +50,8 @@ def test_defaults(root: Root) -> None:
         jobs=os.cpu_count() or 1,
         keep=False,
         gdb=False,
+        bundle=None,
+        manifest=None,
     )
 
 
