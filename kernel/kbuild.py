@@ -60,13 +60,22 @@ class Kbuild:
         Raises:
             ProgramFailed: make failed; the message has the end of the log.
         """
-        run_logged(self.argv(*targets), title=title, log=log, env=REPRODUCIBLE)
+        environment = {**REPRODUCIBLE, "CCACHE_NAMESPACE": self._ccache_namespace()}
+        run_logged(self.argv(*targets), title=title, log=log, env=environment)
+
+    def _maps(self) -> tuple[tuple[Path, str], ...]:
+        """Return the directories that must not show, and what stands for them in all output.
+
+        The last map that fits counts: a source below the build's parent must be /p2plab/linux
+        too, as a user's tree is. No name ends in a slash: that would leave DW_AT_comp_dir
+        unmapped, and with it the build id.
+        """
+        return ((self.output.parent, "/p2plab/build"), (self.source, "/p2plab/linux"))
 
     def _prefix_maps(self) -> str:
-        # A map with a trailing slash leaves DW_AT_comp_dir unmapped, and with it the build id,
-        # so the directories are named without one.
-        output = self.output
-        return (
-            f"-ffile-prefix-map={self.source}=/p2plab/linux "
-            f"-ffile-prefix-map={output.parent}=/p2plab/build"
-        )
+        return " ".join(f"-ffile-prefix-map={path}={name}" for path, name in self._maps())
+
+    def _ccache_namespace(self) -> str:
+        # ccache leaves prefix maps out of its hash, so that checkouts can share objects; but an
+        # object that was compiled under other maps has other names in its debug information.
+        return ",".join(name for _, name in self._maps())
