@@ -1,29 +1,23 @@
 """How the lab calls the kernel's build system: out of tree, and with the same bytes every time."""
 
+import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from host.process import run_logged
+from kernel.environment import PASSED, REPRODUCIBLE
 
-# Documentation/kbuild/reproducible-builds.rst names these variables. The moment is fixed, not
-# taken from the clock: the same inputs have to give the same bytes at any time.
-SOURCE_DATE_EPOCH = 1684152000
-REPRODUCIBLE = {
-    "KBUILD_BUILD_USER": "p2plab",
-    "KBUILD_BUILD_HOST": "p2plab",
-    "KBUILD_BUILD_VERSION": "1",
-    "KBUILD_BUILD_TIMESTAMP": "Mon May 15 12:00:00 UTC 2023",
-    "SOURCE_DATE_EPOCH": str(SOURCE_DATE_EPOCH),
-    "LC_ALL": "C",
-    "TZ": "UTC",
-}
+# What debug information and __FILE__ call the source and the build.
+MAPPED_SOURCE = "/p2plab/linux"
+MAPPED_BUILD = "/p2plab/build"
 
 
 def compiler() -> str:
-    """Return the C compiler command: gcc, through ccache where that is installed."""
-    return "ccache gcc" if shutil.which("ccache") else "gcc"
+    """Return the C compiler command: gcc, through ccache where that is installed and wanted."""
+    wanted = "CCACHE_DISABLE" not in os.environ
+    return "ccache gcc" if wanted and shutil.which("ccache") else "gcc"
 
 
 @dataclass(frozen=True)
@@ -60,22 +54,41 @@ class Kbuild:
         Raises:
             ProgramFailed: make failed; the message has the end of the log.
         """
-        environment = {**REPRODUCIBLE, "CCACHE_NAMESPACE": self._ccache_namespace()}
-        run_logged(self.argv(*targets), title=title, log=log, env=environment)
+        run_logged(
+            self.argv(*targets),
+            title=title,
+            log=log,
+            env={**REPRODUCIBLE, **self._ccache()},
+            passing=PASSED,
+        )
 
-    def _maps(self) -> tuple[tuple[Path, str], ...]:
-        """Return the directories that must not show, and what stands for them in all output.
+    def _ccache(self) -> dict[str, str]:
+        """Return ccache's settings: an object that another checkout compiled is a hit in this one.
 
-        The last map that fits counts: a source below the build's parent must be /p2plab/linux
-        too, as a user's tree is. No name ends in a slash: that would leave DW_AT_comp_dir
-        unmapped, and with it the build id.
+        All paths below the base directory are given to the compiler relative to where it runs,
+        and prefix maps are no part of ccache's hash. The namespace stands for them: objects that
+        were compiled under other maps have other names in their debug information.
         """
-        return ((self.output.parent, "/p2plab/build"), (self.source, "/p2plab/linux"))
+        return {
+            "CCACHE_BASEDIR": str(self.output.parent),
+            "CCACHE_ABSSTDERR": "1",
+            "CCACHE_NAMESPACE": ",".join(mapped for _, mapped in self._maps()),
+        }
 
     def _prefix_maps(self) -> str:
-        return " ".join(f"-ffile-prefix-map={path}={name}" for path, name in self._maps())
+        """Return the compiler's options that take this machine's paths out of what it writes."""
+        return " ".join(f"-ffile-prefix-map={path}={mapped}" for path, mapped in self._maps())
 
-    def _ccache_namespace(self) -> str:
-        # ccache leaves prefix maps out of its hash, so that checkouts can share objects; but an
-        # object that was compiled under other maps has other names in its debug information.
-        return ",".join(name for _, name in self._maps())
+    def _maps(self) -> list[tuple[str, str]]:
+        """Return paths as the compiler is given them, and what stands for them in its output.
+
+        Of several that fit gcc takes the last, so the deeper path comes later. A map with a
+        trailing slash leaves DW_AT_comp_dir unmapped, and with it the build id.
+        """
+        above = self.output.parent
+        maps = {above: MAPPED_BUILD, self.source: MAPPED_SOURCE}
+        inner_last = sorted(maps, key=lambda path: len(path.parts))
+        # As ccache writes them: make calls the compiler in directories right below ``above``.
+        relative = [path for path in inner_last if path.is_relative_to(above)]
+        pairs = [(str(path), maps[path]) for path in inner_last]
+        return pairs + [(str(Path("..") / path.relative_to(above)), maps[path]) for path in relative]
