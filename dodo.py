@@ -11,8 +11,9 @@ from doit.tools import config_changed
 from host.task import EXPECTED, Reporter, as_made, report, stage
 from kernel.external import module_sources
 from kernel.registry import TreeKernel
-from kernel.selection import select
-from settings.paths import PROJECT
+from kernel.selection import DEFAULT_TASK, select
+from rootfs.sources import tool_sources
+from settings.paths import DIST, PROJECT
 
 Task = dict[str, Any]
 
@@ -26,13 +27,14 @@ except EXPECTED as error:
 MODULE = PROJECT / "p2pmem-pci"
 TOOL = PROJECT / "p2pmem-test"
 # Flags and environment of every compilation: after an edit, make has to look through all of them.
-RECIPE = PROJECT / "kernel/kbuild.py"
+RECIPE = (PROJECT / "kernel/kbuild.py", PROJECT / "kernel/environment.py")
 VERDICT = SELECTED.run_dir("verify")
 VERDICT_LOCK = VERDICT.with_name(f"{VERDICT.name}.lock")
+BUNDLE = DIST / SELECTED.bundle_name
 OWN_TREE = isinstance(SELECTED.choice.kernel, TreeKernel)
 
 DOIT_CONFIG = {
-    "default_tasks": ["verify"],
+    "default_tasks": [DEFAULT_TASK],
     "reporter": Reporter,
     "verbosity": 2,
     "sort": "definition",
@@ -71,7 +73,7 @@ def task_config() -> Task:
     """make the kernel's .config from tinyconfig and the fragments, and check every line"""
     return {
         "actions": [(stage("kernel.task", "configure", lock=AT.lock), [SELECTED])],
-        "file_dep": [RECIPE, AT.source_record, *SELECTED.fragments],
+        "file_dep": [*RECIPE, AT.source_record, *SELECTED.fragments],
         "targets": [AT.dot_config],
         "uptodate": [
             config_changed({"fragments": [*map(str, SELECTED.fragments)], "gcc": program("gcc")}),
@@ -86,7 +88,7 @@ def task_kernel() -> Task:
     """build bzImage, vmlinux and what external modules need"""
     return {
         "actions": [(stage("kernel.task", "kernel", lock=AT.lock), [SELECTED])],
-        "file_dep": [RECIPE, AT.source_record, AT.dot_config],
+        "file_dep": [*RECIPE, AT.source_record, AT.dot_config],
         "targets": [AT.bzimage, AT.vmlinux, AT.auto_conf, AT.symbols],
         # In a user's own tree only make knows what has changed.
         "uptodate": [config_changed({"gcc": program("gcc")}), as_made, not OWN_TREE],
@@ -98,7 +100,7 @@ def task_module() -> Task:
     """build the kernel module p2pmem_pci.ko"""
     return {
         "actions": [(stage("kernel.task", "module", lock=AT.lock), [SELECTED, MODULE])],
-        "file_dep": [RECIPE, AT.symbols, AT.dot_config, *module_sources(MODULE)],
+        "file_dep": [*RECIPE, AT.symbols, AT.dot_config, *module_sources(MODULE)],
         "targets": [AT.module],
         # In a user's own tree a header may change, and Module.symvers stay the same.
         "uptodate": [config_changed({"gcc": program("gcc")}), as_made, not OWN_TREE],
@@ -110,7 +112,7 @@ def task_tool() -> Task:
     """build the user-space tool p2pmem-test, static"""
     return {
         "actions": [(stage("rootfs.task", "tool", lock=AT.lock), [SELECTED, TOOL])],
-        "file_dep": [RECIPE, TOOL / "Makefile", *sorted(TOOL.glob("*.[ch]"))],
+        "file_dep": [*RECIPE, *tool_sources(TOOL)],
         "targets": [AT.tool],
         "uptodate": [config_changed({"gcc": program("gcc")}), as_made],
         "clean": cleaning(AT.tool_dir),
@@ -157,11 +159,31 @@ def task_boot() -> Task:
 
 def task_verify() -> Task:
     """boot, run every check, write the verdict (this is what plain `doit` does)"""
+    if SELECTED.settings.bundle:
+        return {"actions": [(stage("bundle.task", "verify"), [SELECTED])]}
     return {
         "actions": [(stage("verify.task", "run", lock=VERDICT_LOCK), [SELECTED])],
         # First of all: should the build fail, no verdict of an earlier one may be found.
         "task_dep": ["_no_verdict", "build"],
         "clean": cleaning(AT.root / "verify"),
+    }
+
+
+def task_image() -> Task:
+    """write the image part of a bundle: the same bytes for the same inputs"""
+    return {
+        "actions": [(stage("bundle.task", "image", lock=AT.lock), [SELECTED])],
+        "task_dep": ["build"],
+        "clean": cleaning(AT.root / "image"),
+    }
+
+
+def task_bundle() -> Task:
+    """verify the image, and keep it with the evidence in dist/: as folder and archive"""
+    return {
+        "actions": [(stage("bundle.task", "bundle", lock=VERDICT_LOCK), [SELECTED])],
+        "task_dep": ["_no_verdict", "image"],
+        "clean": cleaning(BUNDLE, BUNDLE.with_name(f"{BUNDLE.name}.tar.xz")),
     }
 
 

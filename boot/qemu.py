@@ -1,6 +1,7 @@
 """A topology and a kernel as a QEMU command line, readable from top to bottom."""
 
 import shlex
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +25,7 @@ class Vm:
         topology: the machine and its PCI tree.
         kernel: bzImage.
         initramfs: the root file system.
-        drives: a raw image for each drive serial.
+        drives: a raw image for each drive serial; None for a blank drive that is gone afterwards.
         cpu: QEMU CPU model.
         accel: ``kvm`` or ``tcg``.
         console: QEMU options that say where the serial ports lead.
@@ -35,7 +36,7 @@ class Vm:
     topology: Topology
     kernel: Path
     initramfs: Path
-    drives: dict[str, Path]
+    drives: Mapping[str, Path | None]
     cpu: str
     accel: str = "tcg"
     console: tuple[str, ...] = ()
@@ -67,15 +68,15 @@ def command(vm: Vm) -> list[str]:
     ]  # fmt: skip
 
 
-def shown(argv: list[str]) -> str:
-    """Return a command as text for a shell, one option a line."""
+def shown(argv: list[str], quote: Callable[[str], str] = shlex.quote) -> str:
+    """Return a command as text for a shell, one option a line, each word made safe by ``quote``."""
     lines: list[list[str]] = []
     for word in argv:
         if word.startswith("-") or not lines:
-            lines.append([word])
+            lines.append([quote(word)])
         else:
-            lines[-1].append(word)
-    return " \\\n  ".join(shlex.join(line) for line in lines)
+            lines[-1].append(quote(word))
+    return " \\\n  ".join(" ".join(line) for line in lines)
 
 
 def _ports(topology: Topology) -> list[str]:
@@ -87,18 +88,25 @@ def _ports(topology: Topology) -> list[str]:
     return words
 
 
-def _drives(topology: Topology, images: dict[str, Path]) -> list[str]:
+def _drives(topology: Topology, images: Mapping[str, Path | None]) -> list[str]:
     words = []
     for drive in topology.drives:
         serial = drive.serial
-        image = escaped(images[serial])
-        words += ["-drive", f"if=none,id=image-{serial},format=raw,file={image}"]
+        image = _image(drive, images[serial])
+        words += ["-drive", f"if=none,id=image-{serial},format=raw,{image}"]
         words += [
             "-device",
             f"nvme,id=nvme-{serial},{_place(topology, drive)},drive=image-{serial},"
             f"serial={serial},cmb_size_mb={drive.cmb_mib}",
         ]
     return words
+
+
+def _image(drive: Nvme, path: Path | None) -> str:
+    if path is not None:
+        return f"file={escaped(path)}"
+    # Nothing below, and what is written goes to a file of QEMU's own that has no name.
+    return f"snapshot=on,file.driver=null-co,file.size={drive.drive_bytes},file.read-zeroes=on"
 
 
 def _place(topology: Topology, item: Port | Nvme) -> str:

@@ -91,4 +91,6 @@ class Kbuild:
         # As ccache writes them: make calls the compiler in directories right below ``above``.
         relative = [path for path in inner_last if path.is_relative_to(above)]
         pairs = [(str(path), maps[path]) for path in inner_last]
-        return pairs + [(str(Path("..") / path.relative_to(above)), maps[path]) for path in relative]
+        return pairs + [
+            (str(Path("..") / path.relative_to(above)), maps[path]) for path in relative
+        ]

@@ -1,7 +1,7 @@
 """From a command line to one build: the settings, the kernel they mean, and where it is built."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +19,17 @@ BASE_FRAGMENT = CONFIGS / "p2pdma.config"
 ONLY_SHOWING = {"list", "help", "info", "dumpdb", "tabcompletion", "forget", "clean"}
 # Tasks that use no kernel: they must work where none can be had.
 KERNELLESS = {"settings", "test:lint", "test:format", "test:types", "test:unit"}
+DEFAULT_TASK = "verify"  # what plain `doit` does
+# Settings that one task reads; and those that it must not be given with, since the file named
+# by the setting decides them.
+SOLE_READERS = (
+    (
+        "bundle",
+        "verify",
+        {"kernel", "config", "topology", "scenario", "cpu", "jobs", "gdb", "keep"},
+    ),
+    ("manifest", "reproduce", {"topology", "scenario", "cpu", "gdb", "keep"}),
+)
 
 
 @dataclass(frozen=True)
@@ -79,13 +90,32 @@ def select(argv: Sequence[str]) -> Selection:
     require_path_for_make(BUILD, "move this checkout to another directory")
     given = assignments(argv)
     settings = read_settings(given, Root(CONFIGS, invoked_from()))
-    needed = _needs_kernel(argv)
+    _require_readers(argv, given)
+    needed = _needs_kernel(argv) and not (settings.bundle or settings.manifest)
     choice = choose(settings.kernel, decide=needed)
     if needed and isinstance(choice.kernel, TreeKernel):
         _require_tree(choice.kernel.tree, settings.kernel)
     # Another set of fragments is another kernel: both stay built, side by side.
-    label = "+".join([choice.label, *(_plain(path.stem) for path in settings.config)])
+    label = "+".join([choice.label, *(plain(path.stem) for path in settings.config)])
     return Selection(settings, choice, Workspace(BUILD / label), given)
+
+
+def _require_readers(argv: Sequence[str], given: Mapping[str, str]) -> None:
+    """Refuse a setting that nothing would read, or that another one has decided already."""
+    for name, task, brought in SOLE_READERS:
+        if not given.get(name):
+            continue
+        words = _task_words(argv) or [DEFAULT_TASK]
+        if words != [task]:
+            raise SettingError(
+                f"{name}= is for `doit {task}` alone, not for `doit {' '.join(words)}`",
+                hint=f"./doit {name}={given[name]} {task}",
+            )
+        for other in sorted(brought & given.keys()):
+            raise SettingError(
+                f"{name}= and {other}= do not go together: the {name} says it already",
+                hint=f"leave out {other}=",
+            )
 
 
 def _require_tree(tree: Path, given: str) -> None:
@@ -96,10 +126,14 @@ def _require_tree(tree: Path, given: str) -> None:
 
 
 def _needs_kernel(argv: Sequence[str]) -> bool:
-    words = [word for word in argv if not word.startswith("-") and "=" not in word]
+    words = _task_words(argv)
     return not words or (words[0] not in ONLY_SHOWING and not KERNELLESS.issuperset(words))
 
 
-def _plain(name: str) -> str:
-    # The label is part of O=, where make takes neither blanks nor colons.
+def _task_words(argv: Sequence[str]) -> list[str]:
+    return [word for word in argv if not word.startswith("-") and "=" not in word]
+
+
+def plain(name: str) -> str:
+    """Return a name without blanks and colons, which make takes in no path (``O=``)."""
     return re.sub(r"[^A-Za-z0-9._+-]", "_", name)

@@ -45,7 +45,7 @@ def print_summary(verdict: Verdict, folder: Path, stream: TextIO) -> None:
         print(f"  not the kernel that was asked for ({kernel.asked}): {why}", file=stream)
     if not good:
         print(f"  {verdict.outcome.meaning}: {verdict.cause}", file=stream)
-    print(f"  verdict.json, junit.xml, console.log, trace.log, qemu.sh: {folder}", file=stream)
+    print(f"  verdict.json, junit.xml, console.log, qemu.sh and more: {folder}", file=stream)
     stream.flush()
 
 

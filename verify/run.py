@@ -9,7 +9,7 @@ from pathlib import Path
 from boot import accel, trace
 from boot.artifacts import Artifacts
 from boot.console import GuestEnded
-from boot.drives import create_filled
+from boot.drives import create_filled, image_paths
 from boot.machine import QemuFailed, running
 from boot.outcome import Outcome
 from boot.qemu import QEMU, SERVE, Vm
@@ -106,7 +106,7 @@ def _checked(inputs: Inputs, vm: Vm, report: Callable[[Result], None]) -> _Finis
         session = Session(
             topology=inputs.topology,
             guest=guest,
-            images=Images(inputs.topology, vm.drives),
+            images=Images(inputs.topology, image_paths(inputs.topology, inputs.folder)),
             trace=trace.TraceReader(inputs.folder / "trace.log"),
             timeouts=timeouts_for(vm.accel),
             release=inputs.artifacts.release,

@@ -1,6 +1,7 @@
 """What doit runs in the verify stage."""
 
 import sys
+from pathlib import Path
 
 from boot.artifacts import built_in
 from boot.outcome import Outcome
@@ -26,7 +27,7 @@ class NotVerified(LabError):
 
 
 def run(selection: Selection) -> Verdict:
-    """Verify the build, print and write the verdict.
+    """Verify the build.
 
     Raises:
         NotVerified: the verdict is not a pass.
@@ -36,11 +37,21 @@ def run(selection: Selection) -> Verdict:
     if text := announce(selection.choice):
         print(text)
     inputs = inputs_of(selection)
+    return judge(inputs, kept=inputs.folder)
+
+
+def judge(inputs: Inputs, *, kept: Path) -> Verdict:
+    """Verify, print and write the verdict; people are told to look for it in ``kept``.
+
+    Raises:
+        NotVerified: the verdict is not a pass; it is written all the same.
+        LabError: nothing could be verified.
+    """
     print(f"   {inputs.topology.name}: {inputs.topology.description}; cpu {inputs.cpu}")
     print(f"   {inputs.scenario.name}: {inputs.scenario.description}", flush=True)
     verdict = verify(inputs, reports.live, _say)
     reports.write_reports(verdict, inputs.folder)
-    reports.print_summary(verdict, inputs.folder, sys.stdout)
+    reports.print_summary(verdict, kept, sys.stdout)
     if verdict.outcome is not Outcome.PASSED:
         raise NotVerified(verdict.outcome)
     return verdict

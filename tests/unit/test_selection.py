@@ -105,3 +105,45 @@ def test_checkout_where_no_kernel_can_be_built(
 
     with pytest.raises(LabError, match="has a space or a colon"):
         select(["list"])
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (["bundle=b", "build"], "bundle= is for `doit verify` alone, not for `doit build`"),
+        (["bundle=b", "verify", "boot"], "not for `doit verify boot`"),
+        (["manifest=b"], "manifest= is for `doit reproduce` alone, not for `doit verify`"),
+        (["bundle=b", "kernel=6.12"], "bundle= and kernel= do not go together"),
+        (["bundle=b", "cpu=EPYC", "verify"], "bundle= and cpu= do not go together"),
+        (["manifest=b", "topology=switch", "reproduce"], "manifest= and topology= do not"),
+    ],
+)
+def test_a_setting_that_nothing_would_read_is_refused(
+    tmp_path: Path, words: list[str], complaint: str
+) -> None:
+    (tmp_path / "b").touch()
+    with pytest.raises(SettingError, match=complaint):
+        select(words)
+
+
+@pytest.mark.parametrize("words", [["bundle=b"], ["verify", "bundle=b", "accel=tcg"]])
+def test_a_bundle_brings_its_kernel(asked: list[bool], tmp_path: Path, words: list[str]) -> None:
+    (tmp_path / "b").touch()
+    assert select(words).settings.bundle == tmp_path / "b"
+    assert asked == [False]
+
+
+def test_a_manifest_brings_its_kernel(asked: list[bool], tmp_path: Path) -> None:
+    (tmp_path / "b").touch()
+    assert select(["reproduce", "manifest=b", "kernel=6.12"]).settings.manifest == tmp_path / "b"
+    assert asked == [False]
+
+
+def test_a_bundle_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(SettingError, match=f"bundle=b: there is no {tmp_path}/b"):
+        select(["bundle=b"])
+
+
+def test_bundle_of_a_choice() -> None:
+    words = ["kernel=6.12", "topology=root-ports", "cpu=EPYC"]
+    assert select(words).bundle_name == "p2plab-6.12-root-ports+EPYC"

@@ -1,0 +1,98 @@
+"""Write the image part of a bundle: a function of its inputs, and of nothing else."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from boot.topology import load_topology
+from bundle import manifest as manifests
+from bundle.boot_script import boot_script
+from bundle.inputs import gather
+from bundle.manifest import Manifest, Output
+from bundle.read_me import read_me
+from bundle.sbom import Shipped, sbom, validate
+from bundle.sums import SUMS, write_sums
+from host.files import replacing, sha256_file
+from host.process import output_of
+from kernel.selection import Selection
+from rootfs.initramfs import find_busybox
+
+SBOM = "sbom.cdx.json"
+BOOT = "boot.sh"
+READ_ME = "README"
+PROGRAMS = ("p2pmem-test", BOOT)  # files that are executable
+
+
+@dataclass(frozen=True)
+class _Part:
+    name: str
+    source: Path
+
+
+def write_image(selection: Selection) -> Path:
+    """Write the image part of what was built; return its folder.
+
+    Raises:
+        LabError: something of the build is not there; nothing is written then.
+        OSError: the same.
+    """
+    topology = load_topology(selection.topology_file)
+    target = selection.workspace.image_dir(selection.run_name)
+    begun = gather(selection, topology)
+    with replacing(target) as folder:
+        folder.mkdir()
+        _copy(selection, begun, folder)
+        (folder / BOOT).write_text(boot_script(topology, begun.cpu), encoding="utf-8")
+        text = sbom(_shipped(selection, replace(begun, outputs=tuple(outputs(folder)))))
+        validate(text)
+        (folder / SBOM).write_text(text, encoding="utf-8")
+        (folder / READ_ME).write_text(read_me(begun), encoding="utf-8")
+        manifest = replace(begun, outputs=tuple(outputs(folder)))
+        (folder / manifests.NAME).write_text(manifests.as_text(manifest), encoding="utf-8")
+        write_sums(folder)
+        _set_modes(folder)
+    return target
+
+
+def outputs(folder: Path) -> Iterator[Output]:
+    """Return what an image folder holds, sorted by name, but for the manifest and the sums."""
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        if path.is_file() and name not in (manifests.NAME, SUMS):
+            yield Output(name, path.stat().st_size, sha256_file(path))
+
+
+def _copy(selection: Selection, begun: Manifest, folder: Path) -> None:
+    for part in _parts(selection, begun):
+        target = folder / part.name
+        target.parent.mkdir(exist_ok=True)
+        shutil.copyfile(part.source, target)
+    # gdb reads compressed debug sections as they are; a compressed file it would not.
+    output_of(
+        [
+            "objcopy",
+            "--compress-debug-sections=zlib",
+            str(selection.workspace.vmlinux),
+            str(folder / "vmlinux"),
+        ]
+    )
+
+
+def _parts(selection: Selection, begun: Manifest) -> Iterator[_Part]:
+    workspace = selection.workspace
+    built = (workspace.bzimage, workspace.module, workspace.tool, workspace.initramfs)
+    yield from (_Part(path.name, path) for path in (*built, workspace.dot_config))
+    yield _Part("System.map", workspace.system_map)
+    yield _Part("topology.toml", selection.topology_file)
+    yield _Part("scenario.toml", selection.scenario_file)
+    for fragment, path in zip(begun.fragments, selection.fragments, strict=True):
+        yield _Part(fragment.name, path)
+
+
+def _set_modes(folder: Path) -> None:
+    # Whatever the umask is; an archive of the folder carries the modes.
+    for path in (folder, *folder.rglob("*")):
+        program = path.is_dir() or path.name in PROGRAMS
+        path.chmod(0o755 if program else 0o644)
