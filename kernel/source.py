@@ -5,13 +5,14 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from host.archive import ArchiveError
 from host.errors import LabError
 from host.files import write_text
 from kernel import apt
 from kernel.checksum import set_aside
 from kernel.choice import AUTO, Choice, forget
 from kernel.registry import AptKernel, TreeKernel, UrlKernel
-from kernel.unpack import ArchiveError, unpack
+from kernel.unpack import unpack
 from kernel.version import check_user_tree, missing_mark
 from settings.paths import AUTO_KERNEL, Workspace
 
