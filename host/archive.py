@@ -112,7 +112,7 @@ class _Rationed(io.RawIOBase):
     """Reads from a stream only as much as was granted.
 
     tarfile reads what a header announces (a long name, a list of holes) into memory, however much
-    that is, and looks for the next header for as long as there are zeros.
+    that is; and it skips what a header announces block by block, also far behind the end.
     """
 
     def __init__(self, stream: IO[bytes]) -> None:
@@ -129,7 +129,7 @@ class _Rationed(io.RawIOBase):
     def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
         data = self._stream.read(len(buffer))
         buffer[: len(data)] = data
-        self._left -= len(data)
+        self._left -= len(data) or TAR_BYTES
         if self._left < 0:
             raise ArchiveError("it is damaged (a header is too long, or more follows its end)")
         return len(data)

@@ -33,7 +33,7 @@ class SourceRecord:
         package_version: of an ``apt`` kernel.
         file: name of the archive in the download directory.
         sha256: of the archive.
-        tree: the unpacked source, or the user's tree.
+        tree: the unpacked source, or the user's tree; ``Path()`` where there is none any more.
     """
 
     asked: str
@@ -54,7 +54,8 @@ class SourceRecord:
 
         Only a user's tree is named: the same source gives the same record in every checkout.
         """
-        return {**asdict(self), "tree": str(self.tree) if self.kind == "path" else ""}
+        named = self.kind == "path" and self.tree != Path()
+        return {**asdict(self), "tree": str(self.tree) if named else ""}
 
 
 def obtain(
