@@ -136,8 +136,8 @@ class Topology:
         return chain
 
 
-def load_topology(path: Path) -> Topology:
-    """Read and check one topology file.
+def load_topology(path: Path, name: str = "") -> Topology:
+    """Read and check one topology file; it is called ``name``, or else as its file is.
 
     Raises:
         TopologyError: syntax, an unknown or missing key, a wrong type, an impossible tree.
@@ -148,7 +148,7 @@ def load_topology(path: Path) -> Topology:
         raise TopologyError(f"{path.name}: not TOML: {error}") from error
     reader = _Reader(path.name)
     topology = Topology(
-        name=path.stem,
+        name=name or path.stem,
         description=reader.take(data, TOP, "description", str),
         machine=reader.take(data, TOP, "machine", str),
         cpu=reader.take(data, TOP, "cpu", str),

@@ -5,13 +5,14 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from host.archive import ArchiveError
 from host.errors import LabError
 from host.files import write_text
 from kernel import apt
 from kernel.checksum import set_aside
 from kernel.choice import AUTO, Choice, forget
 from kernel.registry import AptKernel, TreeKernel, UrlKernel
-from kernel.unpack import ArchiveError, unpack
+from kernel.unpack import unpack
 from kernel.version import check_user_tree, missing_mark
 from settings.paths import AUTO_KERNEL, Workspace
 
@@ -32,7 +33,7 @@ class SourceRecord:
         package_version: of an ``apt`` kernel.
         file: name of the archive in the download directory.
         sha256: of the archive.
-        tree: the unpacked source, or the user's tree.
+        tree: the unpacked source, or the user's tree; ``Path()`` where there is none any more.
     """
 
     asked: str
@@ -53,7 +54,8 @@ class SourceRecord:
 
         Only a user's tree is named: the same source gives the same record in every checkout.
         """
-        return {**asdict(self), "tree": str(self.tree) if self.kind == "path" else ""}
+        named = self.kind == "path" and self.tree != Path()
+        return {**asdict(self), "tree": str(self.tree) if named else ""}
 
 
 def obtain(

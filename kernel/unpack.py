@@ -3,44 +3,29 @@
 All is streamed: the tarball inside a .deb is never written to disk.
 """
 
-import bz2
-import errno
-import gzip
-import io
-import lzma
 import re
 import subprocess
 import tarfile
-import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import IO, cast
+from typing import IO
 
-from host.errors import LabError
+from host.archive import MAGIC_BYTES, READ_BYTES, ArchiveError, errors_named, extract, opened
 from host.files import replacing
-from host.progress import Progress, mebibytes
+from host.members import Limits
 from host.tools import missing_tool
-from kernel.members import MemberError, TreeWriter
 from kernel.version import KernelVersion, missing_mark, read_version
 
-READ_BYTES = 1 << 18
-NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+# Linux 6.12 has 92 000 members; a vendor adds a few.
+LIMITS = Limits(links=True, members=400_000, content=8 << 30)
+REMEDY = (
+    "remove it and run the same again to download it anew; if it comes back the same, "
+    "its entry in configs/kernels.toml names something else"
+)
 DEB_MAGIC = b"!<arch>\n"
-MAGIC_BYTES = 8
 # Debian: usr/src/linux-source-6.12.tar.xz; Ubuntu: one directory deeper, .tar.bz2
 INNER = re.compile(r"(\./)?usr/src/(linux-source-[^/]+/)?linux-source-[^/]+\.tar\.(xz|gz|bz2)")
-
-Opener = Callable[[IO[bytes]], IO[bytes]]
-DECOMPRESSORS: dict[bytes, Opener] = {  # by the first bytes
-    b"\xfd7zXZ\x00": cast(Opener, lzma.LZMAFile),
-    b"\x1f\x8b": lambda stream: cast(IO[bytes], gzip.GzipFile(fileobj=stream)),
-    b"BZh": cast(Opener, bz2.BZ2File),
-}
-
-
-class ArchiveError(LabError):
-    """An archive is not a complete kernel source."""
 
 
 def unpack(archive: Path, target: Path) -> KernelVersion:
@@ -54,68 +39,20 @@ def unpack(archive: Path, target: Path) -> KernelVersion:
         DiskFullError: no space left.
         LabError: the target cannot be written.
     """
-    with replacing(target) as temporary, _named_errors(archive, target):
+    with replacing(target) as temporary, errors_named(archive, target, REMEDY):
         temporary.mkdir()
         with _tarball(archive) as (stream, size):
-            _write_tree(stream, size, f"unpacking {archive.name}", TreeWriter(temporary))
+            extract(stream, size, f"unpacking {archive.name}", temporary, LIMITS)
         lack = missing_mark(temporary)
         if lack:
             raise ArchiveError(f"it holds no Linux source tree: {lack}")
         return read_version(temporary, archive.name)
 
 
-def _write_tree(stream: IO[bytes], size: int, title: str, writer: TreeWriter) -> None:
-    with Progress(title) as progress:
-
-        def shown(count: int) -> None:
-            progress.update(f"{count * 100 // max(size, 1)} % of {mebibytes(size)}")
-
-        progress.say(mebibytes(size))
-        counted = io.BufferedReader(_Counted(stream, shown), READ_BYTES)
-        plain = _decompressor(counted.peek(MAGIC_BYTES))(counted)
-        with tarfile.open(fileobj=plain, mode="r|", bufsize=READ_BYTES) as tar:
-            while (member := tar.next()) is not None:
-                writer.add(member, tar.extractfile(member) if member.isreg() else None)
-                tar.members.clear()  # type: ignore[attr-defined]  # else it keeps all of the 90 000
-        while plain.read(READ_BYTES):  # to the end, where the checksum is
-            pass
-
-
-class _Counted(io.RawIOBase):
-    """Reads from a stream and tells how much that was."""
-
-    def __init__(self, stream: IO[bytes], shown: Callable[[int], None]) -> None:
-        self._stream = stream
-        self._shown = shown
-        self._count = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
-        data = self._stream.read(len(buffer))
-        buffer[: len(data)] = data
-        self._count += len(data)
-        self._shown(self._count)
-        return len(data)
-
-
-def _decompressor(start: bytes) -> Opener:
-    for magic, opener in DECOMPRESSORS.items():
-        if start.startswith(magic):
-            return opener
-    if start.lstrip()[:1] == b"<":
-        raise ArchiveError("it is a web page (of a proxy or a login?), not an archive")
-    raise ArchiveError("it is not a .tar.xz, .tar.gz, .tar.bz2 or .deb archive")
-
-
 @contextmanager
 def _tarball(archive: Path) -> Iterator[tuple[IO[bytes], int]]:
     """Give the compressed tarball that is, or is inside, the archive, and its size in bytes."""
-    size = archive.stat().st_size
-    if size == 0:
-        raise ArchiveError("it is empty")
-    with archive.open("rb") as stream:
+    with opened(archive) as (stream, size):
         is_deb = stream.read(MAGIC_BYTES) == DEB_MAGIC
         stream.seek(0)
         if not is_deb:
@@ -163,32 +100,3 @@ def _end(child: "subprocess.Popen[bytes]") -> str:
     while child.stdout.read(READ_BYTES):
         pass
     return child.stderr.read().decode(errors="replace").strip()
-
-
-@contextmanager
-def _named_errors(archive: Path, target: Path) -> Iterator[None]:
-    """Name archive and remedy in every way in which unpacking can fail."""
-    try:
-        yield
-    except (MemberError, ArchiveError) as error:
-        raise _archive_error(archive, error.message) from error
-    except EOFError as error:
-        raise _archive_error(archive, "it is truncated") from error
-    except (lzma.LZMAError, zlib.error, gzip.BadGzipFile, tarfile.TarError) as error:
-        cut = "unexpected end" in str(error)
-        text = "it is truncated" if cut else f"it is damaged ({error})"
-        raise _archive_error(archive, text) from error
-    except OSError as error:
-        if error.errno in NO_SPACE:  # named by replacing()
-            raise
-        if error.errno is None:  # bz2 has no exception of its own
-            raise _archive_error(archive, f"it is damaged ({error})") from error
-        raise LabError(f"cannot unpack {archive} to {target}: {error}") from error
-
-
-def _archive_error(archive: Path, text: str) -> ArchiveError:
-    return ArchiveError(
-        f"cannot use {archive}: {text}",
-        hint="remove it and run the same again to download it anew; if it comes back the same, "
-        "its entry in configs/kernels.toml names something else",
-    )

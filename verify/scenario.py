@@ -83,8 +83,8 @@ class Scenario:
     copies: tuple[Copy, ...]
 
 
-def load_scenario(path: Path, topology: Topology) -> Scenario:
-    """Return a scenario as it applies to a topology.
+def load_scenario(path: Path, topology: Topology, name: str = "") -> Scenario:
+    """Return a scenario as it applies to a topology; called ``name``, or else as its file is.
 
     Raises:
         ScenarioError: syntax, unknown keys or words, a drive the topology lacks, drives too small.
@@ -102,7 +102,7 @@ def load_scenario(path: Path, topology: Topology) -> Scenario:
     if all(item.memory == "host" for item in combined):
         raise ScenarioError(f"{path.name}: all copies go through host RAM, so nothing is verified")
     copies = tuple(_placed(combined, topology, path.name))
-    return Scenario(path.stem, str(data.get("description", "")), copies)
+    return Scenario(name or path.stem, str(data.get("description", "")), copies)
 
 
 @dataclass(frozen=True)

@@ -13,13 +13,13 @@ from pathlib import Path
 
 import pytest
 
+from host.archive import ArchiveError
 from host.errors import LabError
 from host.files import DiskFullError
 from kernel import apt, source
 from kernel.choice import Choice
 from kernel.registry import AptKernel, TreeKernel, UrlKernel
 from kernel.source import SourceRecord, obtain, read_record
-from kernel.unpack import ArchiveError
 from kernel.version import TreeError
 from settings.paths import PROJECT, Workspace
 from tests.unit.kernel_fixtures import kernel_tree, source_deb, tarball

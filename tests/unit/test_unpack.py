@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from host.archive import ArchiveError
 from host.errors import LabError
-from kernel.unpack import ArchiveError, unpack
+from kernel.unpack import unpack
 from tests.unit.kernel_fixtures import kernel_tree, member, packed, source_deb, tarball
 
 TOP = "linux-6.12.1"

@@ -1,0 +1,159 @@
+"""A bundle is what it claims to be, or nothing is done with it.
+
+Nothing boots, or reads further, what has not come through here: whoever needs a bundle's files
+takes a ``Bundle``.
+"""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from boot.artifacts import Artifacts
+from boot.topology import Topology, load_topology
+from bundle import manifest as manifests
+from bundle import sums
+from bundle.errors import BundleError
+from bundle.manifest import Manifest, ManifestError
+from host.files import sha256_file
+from kernel.source import SourceRecord
+from verify.scenario import Scenario, load_scenario
+
+IMAGE = "image"
+EVIDENCE = "evidence"
+BZIMAGE = "bzImage"
+INITRAMFS = "initramfs.cpio.lz4"
+TOPOLOGY = "topology.toml"
+SCENARIO = "scenario.toml"
+NEEDED = (BZIMAGE, INITRAMFS, TOPOLOGY, SCENARIO)  # to boot and verify
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A bundle that was checked.
+
+    Attributes:
+        folder: the bundle; of an image part alone that one.
+        image: the folder of the image part.
+        manifest: what went into the image, and what came out.
+    """
+
+    folder: Path
+    image: Path
+    manifest: Manifest
+
+
+def open_bundle(folder: Path) -> Bundle:
+    """Check the folder of a bundle, every file of it; the evidence may be absent.
+
+    Raises:
+        BundleError: it is not what it claims to be; names the files.
+    """
+    _require(folder, _layout(folder))
+    parts = [part for part in (IMAGE, EVIDENCE) if (folder / part).exists()]
+    for_each_part = ((part, sums.complaints(folder / part)) for part in parts)
+    _require(folder, (f"{part}/{told}" for part, found in for_each_part for told in found))
+    manifest = _manifest(folder / IMAGE)
+    _require(folder, (f"{IMAGE}/{told}" for told in _misfits(folder / IMAGE, manifest)))
+    return Bundle(folder, folder / IMAGE, manifest)
+
+
+def open_image(image: Path) -> Bundle:
+    """Check the folder of an image part alone.
+
+    Raises:
+        BundleError: it is not what it claims to be; names the files.
+    """
+    _require(image, sums.complaints(image))
+    manifest = _manifest(image)
+    _require(image, _misfits(image, manifest))
+    return Bundle(image, image, manifest)
+
+
+def artifacts(bundle: Bundle) -> Artifacts:
+    """Return what a guest is booted from."""
+    kernel = bundle.manifest.kernel
+    source = SourceRecord(
+        asked=kernel.asked,
+        used=kernel.used,
+        reason=kernel.reason,
+        kind=kernel.kind,
+        version=kernel.version,
+        tree=Path(),
+        url=kernel.url,
+        package=kernel.package,
+        package_version=kernel.package_version,
+        file=kernel.file,
+        sha256=kernel.sha256,
+    )
+    return Artifacts(source, kernel.release, bundle.image / BZIMAGE, bundle.image / INITRAMFS)
+
+
+def topology(bundle: Bundle) -> Topology:
+    """Return the machine that the bundle is to be booted on.
+
+    Raises:
+        TopologyError: this lab cannot use its file.
+    """
+    return load_topology(bundle.image / TOPOLOGY, bundle.manifest.topology.name)
+
+
+def scenario(bundle: Bundle, on: Topology) -> Scenario:
+    """Return what is verified of the bundle.
+
+    Raises:
+        ScenarioError: this lab cannot use its file.
+    """
+    return load_scenario(bundle.image / SCENARIO, on, bundle.manifest.scenario.name)
+
+
+def _layout(folder: Path) -> Iterator[str]:
+    if not folder.is_dir():
+        yield "it is no folder"
+        return
+    found = sorted(os.scandir(folder), key=lambda entry: entry.name)
+    for entry in found:
+        if entry.name not in (IMAGE, EVIDENCE):
+            yield f"{entry.name!r}: extra; a bundle has only {IMAGE}/ and {EVIDENCE}/"
+        elif not entry.is_dir(follow_symlinks=False):
+            yield f"{entry.name}: no folder"
+    if IMAGE not in [entry.name for entry in found]:
+        yield f"{IMAGE}/: missing"
+
+
+def _manifest(image: Path) -> Manifest:
+    try:
+        return manifests.load(image / manifests.NAME)
+    except ManifestError as error:
+        raise BundleError(error.message, hint=error.hint) from error
+
+
+def _misfits(image: Path, manifest: Manifest) -> Iterator[str]:
+    """Yield what does not fit between a manifest and an image whose sums are right."""
+    outputs = {item.name: item for item in manifest.outputs}
+    there = {*sums.files_below(image)} - {manifests.NAME, sums.NAME}
+    for name in sorted({*outputs, *there}):
+        if name not in there:
+            yield f"{name}: in {manifests.NAME}, but missing"
+        elif name not in outputs:
+            yield f"{name}: extra, not in {manifests.NAME}"
+        elif outputs[name].size != (image / name).stat().st_size:
+            yield f"{name}: has another size than in {manifests.NAME}"
+        elif outputs[name].sha256 != sha256_file(image / name):
+            yield f"{name}: has another sum than in {manifests.NAME}"
+    if len(outputs) != len(manifest.outputs):
+        yield f"{manifests.NAME}: has an output twice"
+    for name in NEEDED:
+        if name not in outputs:
+            yield f"{name}: missing; without it nothing can be booted"
+    for name, source in ((TOPOLOGY, manifest.topology), (SCENARIO, manifest.scenario)):
+        if name in outputs and outputs[name].sha256 != source.sha256:
+            yield f"{name}: is not the file that {manifests.NAME} has as an input"
+
+
+def _require(folder: Path, complaints: Iterator[str] | list[str]) -> None:
+    if told := list(complaints):
+        raise BundleError(
+            "\n  ".join([f"{folder.name} is not what it claims to be:", *told]),
+            hint="get it anew from where it came from; nothing of it was used",
+        )

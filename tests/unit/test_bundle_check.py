@@ -1,0 +1,268 @@
+"""A bundle that is not what it claims to be: every kind of change is named, and nothing opens."""
+
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from bundle import check, manifest, sums
+from bundle.check import open_bundle, open_image
+from bundle.errors import BundleError
+from bundle.manifest import FileInput, Manifest
+from settings.paths import CONFIGS
+from tests.unit.bundle_fixtures import BUNDLE_NAME, EVIDENCE, IMAGE, make_bundle, seal, substituted
+
+PARTS = ("image", "evidence")
+EVERY_FILE = (
+    *(f"image/{name}" for name in (*IMAGE, manifest.NAME, sums.NAME)),
+    *(f"evidence/{name}" for name in (*EVIDENCE, sums.NAME)),
+)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return make_bundle(tmp_path)
+
+
+def refusal(folder: Path) -> list[str]:
+    """Return what is said about a bundle, line by line, behind its name."""
+    with pytest.raises(BundleError) as caught:
+        open_bundle(folder)
+    assert caught.value.exit_code == 22
+    assert caught.value.hint
+    first, *rest = caught.value.message.splitlines()
+    assert first == f"{BUNDLE_NAME} is not what it claims to be:"
+    return [line.strip() for line in rest]
+
+
+def test_the_list_of_files_here_is_complete(folder: Path) -> None:
+    found = [path.relative_to(folder) for path in folder.rglob("*") if path.is_file()]
+    assert sorted(map(str, found)) == sorted(EVERY_FILE)
+
+
+def test_good_bundle(folder: Path) -> None:
+    bundle = open_bundle(folder)
+
+    assert (bundle.folder, bundle.image) == (folder, folder / "image")
+    assert bundle.manifest == manifest.load(folder / "image/manifest.json")
+
+
+def test_image_part_alone(folder: Path) -> None:
+    for path in (folder / "evidence").iterdir():
+        path.unlink()
+    (folder / "evidence").rmdir()
+    image = folder / "image"
+
+    assert open_bundle(folder).image == image
+    assert open_image(image).manifest == open_bundle(folder).manifest
+
+
+@pytest.mark.parametrize("name", EVERY_FILE)
+def test_one_flipped_bit(folder: Path, name: str) -> None:
+    path = folder / name
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+    told = refusal(folder)
+
+    if path.name == sums.NAME:
+        assert all(line.startswith(f"{path.parent.name}/") for line in told)
+        assert any(sums.NAME in line for line in told)
+    else:
+        assert told == [f"{name}: changed, or its line in SHA256SUMS"]
+
+
+@pytest.mark.parametrize("name", EVERY_FILE)
+def test_removed_file(folder: Path, name: str) -> None:
+    (folder / name).unlink()
+
+    parent = str(Path(name).parent)
+    assert refusal(folder) == [
+        f"{name}: missing"
+        if parent in PARTS
+        else f"{parent}: an empty folder, which no list can hold"
+    ]
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_added_file(folder: Path, part: str) -> None:
+    (folder / part / "new").touch()
+
+    assert refusal(folder) == [f"{part}/new: extra, not in SHA256SUMS"]
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_added_folder(folder: Path, part: str) -> None:
+    (folder / part / "new/er").mkdir(parents=True)
+
+    assert refusal(folder) == [f"{part}/new/er: an empty folder, which no list can hold"]
+
+
+@pytest.mark.parametrize("name", ["image/bzImage", "evidence/verdict.json"])
+@pytest.mark.parametrize("target", ["../../outside", "/etc/passwd", "manifest.json"])
+def test_link_in_place_of_a_file(folder: Path, name: str, target: str) -> None:
+    (folder / name).rename(folder.parent / "outside")
+    (folder / name).symlink_to(target)
+
+    assert refusal(folder) == [f"{name}: a symbolic link"]
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_link_in_place_of_a_part(folder: Path, part: str) -> None:
+    (folder / part).rename(folder.parent / part)
+    (folder / part).symlink_to(f"../{part}")
+
+    assert refusal(folder) == [f"{part}: no folder"]
+
+
+def test_fifo_is_not_opened(folder: Path) -> None:
+    (folder / "image/bzImage").unlink()
+    os.mkfifo(folder / "image/bzImage")
+
+    assert refusal(folder) == ["image/bzImage: no regular file"]
+
+
+def test_top_of_a_bundle_has_two_parts_and_nothing_else(folder: Path) -> None:
+    (folder / "README").touch()
+    (folder / "image").rename(folder / "images")
+
+    assert refusal(folder) == [
+        "'README': extra; a bundle has only image/ and evidence/",
+        "'images': extra; a bundle has only image/ and evidence/",
+        "image/: missing",
+    ]
+
+
+def test_bundle_that_is_no_folder(tmp_path: Path) -> None:
+    (tmp_path / BUNDLE_NAME).touch()
+
+    assert refusal(tmp_path / BUNDLE_NAME) == ["it is no folder"]
+
+
+def test_both_parts_are_told_at_once(folder: Path) -> None:
+    (folder / "evidence/junit.xml").write_text("all passed")
+    (folder / "image/bzImage").write_text("another kernel")
+
+    assert refusal(folder) == [
+        "image/bzImage: changed, or its line in SHA256SUMS",
+        "evidence/junit.xml: changed, or its line in SHA256SUMS",
+    ]
+
+
+# From here on all sums are right: somebody made them anew after the change.
+
+
+def test_manifest_that_is_none(folder: Path) -> None:
+    (folder / "image/manifest.json").write_text("{}")
+    sums.write_sums(folder / "image")
+
+    with pytest.raises(BundleError, match=r"manifest\.json: \$: .* is a required property"):
+        open_bundle(folder)
+
+
+def outputs(change: Callable[[dict[str, tuple[int, str]]], object]) -> Callable[..., Manifest]:
+    """Return what alters the outputs of a manifest, given as size and sum by name."""
+
+    def changed(given: Manifest) -> Manifest:
+        by_name = {item.name: (item.size, item.sha256) for item in given.outputs}
+        change(by_name)
+        items = (manifest.Output(name, *rest) for name, rest in by_name.items())
+        return replace(given, outputs=tuple(items))
+
+    return changed
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (
+            outputs(lambda items: items.pop("vmlinux")),
+            "image/vmlinux: extra, not in manifest.json",
+        ),
+        (
+            outputs(lambda items: items.update({"new": (0, "0" * 64)})),
+            "image/new: in manifest.json, but missing",
+        ),
+        (
+            outputs(lambda items: items.update({"../evidence/junit.xml": (0, "0" * 64)})),
+            "image/../evidence/junit.xml: in manifest.json, but missing",
+        ),
+        (
+            outputs(lambda items: items.update({"boot.sh": (1, items["boot.sh"][1])})),
+            "image/boot.sh: has another size than in manifest.json",
+        ),
+        (
+            outputs(lambda items: items.update({"boot.sh": (items["boot.sh"][0], "0" * 64)})),
+            "image/boot.sh: has another sum than in manifest.json",
+        ),
+        (
+            lambda given: replace(given, outputs=(*given.outputs, given.outputs[0])),
+            "image/manifest.json: has an output twice",
+        ),
+        (
+            lambda given: replace(given, topology=FileInput("switch-q35", "0" * 64)),
+            "image/topology.toml: is not the file that manifest.json has as an input",
+        ),
+        (
+            lambda given: replace(given, scenario=FileInput("copy", "0" * 64)),
+            "image/scenario.toml: is not the file that manifest.json has as an input",
+        ),
+    ],
+)
+def test_manifest_of_another_image(
+    folder: Path, change: Callable[[Manifest], Manifest], told: str
+) -> None:
+    seal(folder / "image", change)
+
+    assert refusal(folder) == [told]
+
+
+@pytest.mark.parametrize("name", ["bzImage", "initramfs.cpio.lz4"])
+def test_image_that_cannot_be_booted(folder: Path, name: str) -> None:
+    (folder / "image" / name).unlink()
+    seal(folder / "image")
+
+    assert refusal(folder) == [f"image/{name}: missing; without it nothing can be booted"]
+
+
+def test_what_a_boot_needs_comes_out_of_the_bundle(folder: Path) -> None:
+    seal(folder / "image", substituted)
+    bundle = open_bundle(folder)
+    tree = check.topology(bundle)
+    artifacts = check.artifacts(bundle)
+
+    assert (tree.name, check.scenario(bundle, tree).name) == ("switch-q35", "copy")
+    assert len(check.scenario(bundle, tree).copies) > 1
+    assert artifacts.release == "6.12.1-p2plab"
+    assert artifacts.bzimage == folder / "image/bzImage"
+    assert artifacts.initramfs == folder / "image/initramfs.cpio.lz4"
+    assert artifacts.source.asked == "auto"
+    assert artifacts.source.reason.startswith("linux-6.3.2.tar.xz is neither")
+
+
+def test_report_of_a_bundle_names_no_path(folder: Path) -> None:
+    """A user's own tree was somewhere on another machine; here there is none."""
+
+    def of_a_tree(given: Manifest) -> Manifest:
+        return replace(given, kernel=replace(given.kernel, kind="path", asked="path", used="path"))
+
+    seal(folder / "image", of_a_tree)
+
+    data = check.artifacts(open_bundle(folder)).source.as_data()
+
+    assert (data["kind"], data["tree"]) == ("path", "")
+    assert "/" not in "".join(data.values())
+
+
+def test_bundle_brings_its_own_topology(folder: Path) -> None:
+    text = (CONFIGS / "topologies/root-ports.toml").read_text()
+    (folder / "image/topology.toml").write_text(text)
+    seal(folder / "image")
+
+    tree = check.topology(open_bundle(folder))
+
+    assert tree.name == "switch-q35"  # as its manifest calls it
+    assert [port.model for port in tree.ports] == ["pcie-root-port", "pcie-root-port"]
