@@ -11,6 +11,7 @@ from cyclonedx.model.license import License
 from packageurl import PackageURL
 
 from bundle import licences
+from host.errors import LabError
 from host.packages import Package
 
 NAMESPACE = "p2plab"  # of our own properties
@@ -18,6 +19,10 @@ LIBRARIES = (".a", ".o")
 
 Properties = tuple[tuple[str, str], ...]
 UNKNOWN: Properties = (("licence", "not known"),)
+
+
+class SbomError(LabError):
+    """A text is no valid SBOM, or an image is not one that it could be written for."""
 
 
 class Role(StrEnum):

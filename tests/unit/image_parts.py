@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bundle.manifest import KernelInput, LabInput, Output, ToolInput
-from bundle.sbom import Parts
+from bundle.parts import Parts
 from rootfs.initramfs import FOLDER, ImageFile
 from tests.unit.fake_dpkg import Database
 

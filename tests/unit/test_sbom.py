@@ -15,8 +15,9 @@ import cyclonedx.model.bom
 import pytest
 
 from bundle import licences
+from bundle.components import SbomError
 from bundle.manifest import KernelInput
-from bundle.sbom import SbomError, sbom, validate
+from bundle.sbom import HEAD, sbom, validate
 from kernel.kbuild import SOURCE_DATE_EPOCH
 from rootfs.initramfs import FOLDER, ImageFile
 from settings.paths import PROJECT
@@ -243,6 +244,10 @@ def test_machine_without_packages(machine: Machine, monkeypatch: pytest.MonkeyPa
 def test_no_path_user_or_host(machine: Machine, text: str) -> None:
     for word in (str(machine.folder), str(PROJECT), str(FOLDER), "/home/", "/tmp/", "/usr/"):
         assert word not in text
+
+
+def test_reader_first_meets_what_it_is_about(text: str) -> None:
+    assert [*json.loads(text)] == [*HEAD, "components", "dependencies"]
 
 
 def test_time_and_serial_number_come_from_the_inputs(machine: Machine, text: str) -> None:
