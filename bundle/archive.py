@@ -16,7 +16,7 @@ from host.archive import ArchiveError, errors_named, extract, opened
 from host.files import no_space_named, replacing
 from host.members import Limits
 from host.progress import Progress, mebibytes
-from kernel.kbuild import SOURCE_DATE_EPOCH
+from kernel.environment import SOURCE_DATE_EPOCH
 
 SUFFIX = ".tar.xz"
 # Far above any bundle (some 30 members, 40 MiB), far below what hurts a machine.

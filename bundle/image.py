@@ -1,8 +1,7 @@
 """Write the image part of a bundle: a function of its inputs, and of nothing else."""
 
-import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,15 +10,17 @@ from bundle import manifest as manifests
 from bundle.boot_script import boot_script
 from bundle.inputs import gather
 from bundle.manifest import Manifest, Output
+from bundle.parts import Parts
 from bundle.read_me import read_me
-from bundle.sbom import Shipped, sbom, validate
+from bundle.sbom import NAME as SBOM
+from bundle.sbom import sbom, validate
 from bundle.sums import SUMS, write_sums
 from host.files import replacing, sha256_file
 from host.process import output_of
 from kernel.selection import Selection
-from rootfs.initramfs import find_busybox
+from rootfs.linked import linked_files
+from rootfs.task import contents
 
-SBOM = "sbom.cdx.json"
 BOOT = "boot.sh"
 READ_ME = "README"
 PROGRAMS = ("p2pmem-test", BOOT)  # files that are executable
@@ -45,7 +46,7 @@ def write_image(selection: Selection) -> Path:
         folder.mkdir()
         _copy(selection, begun, folder)
         (folder / BOOT).write_text(boot_script(topology, begun.cpu), encoding="utf-8")
-        text = sbom(_shipped(selection, replace(begun, outputs=tuple(outputs(folder)))))
+        text = sbom(_sbom_parts(selection, begun, outputs(folder)))
         validate(text)
         (folder / SBOM).write_text(text, encoding="utf-8")
         (folder / READ_ME).write_text(read_me(begun), encoding="utf-8")
@@ -89,6 +90,17 @@ def _parts(selection: Selection, begun: Manifest) -> Iterator[_Part]:
     yield _Part("scenario.toml", selection.scenario_file)
     for fragment, path in zip(begun.fragments, selection.fragments, strict=True):
         yield _Part(fragment.name, path)
+
+
+def _sbom_parts(selection: Selection, begun: Manifest, made: Iterable[Output]) -> Parts:
+    return Parts(
+        kernel=begun.kernel,
+        lab=begun.lab,
+        tools=begun.tools,
+        outputs=tuple(made),
+        contents=tuple(contents(selection.workspace)),
+        linked=tuple(linked_files(selection.workspace.tool_links)),
+    )
 
 
 def _set_modes(folder: Path) -> None:

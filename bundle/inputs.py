@@ -1,26 +1,24 @@
 """Gather every input of an image: what it was made from, by whom, with which programs."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
+
+from host.origin import origin_of
 
 from boot.topology import Topology
 from bundle.manifest import FileInput, KernelInput, LabInput, Manifest, ToolInput
 from host.digest import sha256_of_files, sha256_of_tree
 from host.files import sha256_file
-from host.origin import origin_of
-from host.programs import describe
-from kernel.external import module_sources
+from host.programs import DECIDING, describe
 from kernel.environment import SOURCE_DATE_EPOCH
+from kernel.external import module_sources
 from kernel.selection import Selection, plain
 from kernel.source import SourceRecord, read_record
+from rootfs.linked import linked_files
 from rootfs.sources import script_sources, tool_sources
 from settings.paths import PROJECT
 
-# Programs whose version decides bytes. ccache is none: it must give what the compiler would.
-PROGRAMS = (
-    "gcc", "as", "ld", "objcopy", "make", "flex", "bison", "bc", "lz4", "busybox", "python3",
-)  # fmt: skip
 # Code and data that decide how an image is made. Not the rest of the lab: a change of a check,
 # of a test or of the README makes no other image.
 RECIPE_FOLDERS = ("host", "settings", "kernel", "rootfs", "bundle")
@@ -53,7 +51,7 @@ def gather(selection: Selection, topology: Topology) -> Manifest:
         cpu=selection.settings.cpu or topology.cpu,
         fragments=tuple(fragment_inputs(selection.fragments)),
         sources=tuple(source_inputs(PROJECT)),
-        tools=tuple(tool_inputs()),
+        tools=tuple(tool_inputs(linked_files(selection.workspace.tool_links))),
         source_date_epoch=SOURCE_DATE_EPOCH,
         outputs=(),
     )
@@ -102,9 +100,9 @@ def source_inputs(project: Path) -> Iterator[FileInput]:
         yield FileInput(name, sha256_of_files(folder, files(folder)))
 
 
-def tool_inputs() -> Iterator[ToolInput]:
-    """Return the programs of this machine that decide bytes."""
-    for program in describe(PROGRAMS):
+def tool_inputs(linked: Iterable[Path]) -> Iterator[ToolInput]:
+    """Return the programs of this machine that decide bytes, and the libraries linked in."""
+    for program in describe(DECIDING, linked):
         yield ToolInput(**asdict(program))
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from boot.qemu import QEMU
 from bundle import check
 from bundle.archive import SUFFIX, pack, unpacked
-from bundle.check import Bundle, open_bundle
+from bundle.check import Bundle, open_bundle, open_image
 from bundle.evidence import HOST, write_evidence
 from bundle.image import write_image
 from bundle.read_me import kernel_line
@@ -38,7 +38,7 @@ def bundle(selection: Selection) -> None:
     run = selection.run_dir("verify")
     target = DIST / selection.bundle_name
     archive = target.with_name(f"{target.name}{SUFFIX}")
-    judge(_inputs(selection, open_bundle(built), run), kept=run)
+    judge(_inputs(selection, open_image(built), run), kept=run)
     with replacing(target) as folder:
         shutil.copytree(built, folder / check.IMAGE)
         write_evidence(run, folder / check.EVIDENCE, selection.given)

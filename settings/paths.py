@@ -149,6 +149,11 @@ class Workspace:
         return self.tool_dir / "p2pmem-test"
 
     @property
+    def tool_links(self) -> Path:
+        """The linker's own list of the files that the tool was linked from."""
+        return self.tool_dir / "p2pmem-test.link.d"
+
+    @property
     def rootfs(self) -> Path:
         """Where the root file system is packed, with what it is packed from."""
         return self.root / "rootfs"

@@ -15,6 +15,7 @@ from kernel.registry import tree_kernel
 from kernel.selection import Selection
 from rootfs import task as rootfs_task
 from rootfs.elf import ImageError
+from rootfs.linked import linked_files
 from settings.command_line import read_settings
 from settings.parse import Root
 from settings.paths import CONFIGS, Workspace
@@ -23,7 +24,9 @@ from tests.unit.fake_kernel import fake_kernel
 
 TOOL = """
 $(O)/p2pmem-test: tool.c
-	gcc STATIC -o $@ $<
+	@echo "epoch $${SOURCE_DATE_EPOCH-unset}, timestamp $$KBUILD_BUILD_TIMESTAMP"
+	$(CC) -c -o $(O)/tool.o $<
+	$(CC) STATIC $(LDFLAGS) -o $@ $(O)/tool.o
 """
 
 
@@ -141,6 +144,44 @@ def test_tool_that_does_not_compile(lab: Lab) -> None:
 
     with pytest.raises(ProgramFailed, match=r"(?s)building p2pmem-test: .*tool\.c:1:.*#error no"):
         rootfs_task.tool(lab.selection, lab.tool)
+
+
+def test_linker_tells_what_the_tool_is_made_of(lab: Lab) -> None:
+    rootfs_task.tool(lab.selection, lab.tool)
+
+    names = [path.name for path in linked_files(lab.at.tool_links)]
+
+    assert {"crt1.o", "libc.a", "libgcc.a"} <= set(names)
+    assert all(path.is_file() for path in linked_files(lab.at.tool_links))
+    (lab.tool / "tool.c").write_text("#error no\n")
+    with pytest.raises(ProgramFailed):
+        rootfs_task.tool(lab.selection, lab.tool)
+    assert not lab.at.tool_links.exists()
+
+
+def test_compiler_of_the_tool_is_told_no_date(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1")
+    monkeypatch.setenv("CC", "clang")
+
+    rootfs_task.tool(lab.selection, lab.tool)
+
+    log = (lab.at.logs / "tool.log").read_text()
+    assert "\nepoch unset, timestamp Mon May 15 12:00:00 UTC 2023\n" in log
+    assert "\ngcc -static " in log
+
+
+def test_contents_are_what_was_packed(lab: Lab) -> None:
+    lab.build()
+
+    packed = {
+        f"/{path.relative_to(lab.at.rootfs / 'files')}": path.read_bytes()
+        for path in (lab.at.rootfs / "files").rglob("*")
+        if path.is_file()
+    }
+
+    assert {
+        file.target: file.source.read_bytes() for file in rootfs_task.contents(lab.at)
+    } == packed
 
 
 def test_dynamic_tool_does_not_get_into_the_image(lab: Lab) -> None:
