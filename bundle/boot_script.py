@@ -33,7 +33,8 @@ size='24 80'
 if [ -t 0 ] && command -v stty >/dev/null; then
 	size=$(stty size)
 fi
-append="{append} p2plab.mode=interactive p2plab.size=${{size% *}}x${{size#* }} p2plab.term=${{TERM:-vt100}}"
+terminal="p2plab.size=${{size% *}}x${{size#* }} p2plab.term=${{TERM:-vt100}}"
+append="{append} p2plab.mode=interactive $terminal"
 
 exec {command} \\
   "$@"

@@ -14,7 +14,8 @@ from bundle.parts import Parts
 from bundle.read_me import read_me
 from bundle.sbom import NAME as SBOM
 from bundle.sbom import sbom, validate
-from bundle.sums import SUMS, write_sums
+from bundle.sums import NAME as SUMS
+from bundle.sums import write_sums
 from host.files import replacing, sha256_file
 from host.process import output_of
 from kernel.selection import Selection

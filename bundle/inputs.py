@@ -4,12 +4,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 
-from host.origin import origin_of
-
 from boot.topology import Topology
 from bundle.manifest import FileInput, KernelInput, LabInput, Manifest, ToolInput
 from host.digest import sha256_of_files, sha256_of_tree
 from host.files import sha256_file
+from host.origin import origin_of
 from host.programs import DECIDING, describe
 from kernel.environment import SOURCE_DATE_EPOCH
 from kernel.external import module_sources

@@ -119,7 +119,7 @@ def test_boot_sh_needs_nothing_but_qemu_and_a_shell(moved: Path, only_qemu: dict
     child = pexpect.spawn(
         "/bin/sh",
         [str(moved / "image/boot.sh")],
-        env=only_qemu,  # type: ignore[arg-type] # a mapping; the stubs want os.environ itself
+        env=only_qemu,
         encoding="utf-8",
         timeout=BOOT_TIMEOUT,
     )

@@ -9,7 +9,7 @@ from bundle import manifest as manifests
 from bundle import sums
 from bundle.manifest import FileInput, KernelInput, LabInput, Manifest, Output, ToolInput
 from host.files import sha256_file
-from kernel.kbuild import SOURCE_DATE_EPOCH
+from kernel.environment import SOURCE_DATE_EPOCH
 from settings.paths import CONFIGS
 
 BUNDLE_NAME = "p2plab-6.12-switch-q35"

@@ -18,7 +18,7 @@ from bundle import licences
 from bundle.components import SbomError
 from bundle.manifest import KernelInput
 from bundle.sbom import HEAD, sbom, validate
-from kernel.kbuild import SOURCE_DATE_EPOCH
+from kernel.environment import SOURCE_DATE_EPOCH
 from rootfs.initramfs import FOLDER, ImageFile
 from settings.paths import PROJECT
 from tests.unit.fake_dpkg import database
