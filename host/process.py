@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from host.errors import LabError
-from host.files import no_space_named
+from host.files import no_space_named, refuse_full_disk
 from host.progress import Progress
 from host.tools import missing_tool
 
@@ -47,12 +47,15 @@ def run_logged(
     log: Path,
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
+    writes: Path | None = None,
 ) -> None:
     """Run a long program; all its output goes to ``log``, the last line of it to the progress line.
 
-    The log starts with the command itself, so that it can be repeated by hand.
+    The log starts with the command itself, so that it can be repeated by hand. ``writes`` is where
+    the program writes, if that is not ``cwd``: for the error if there is no space.
 
     Raises:
+        DiskFullError: it failed because no space was left.
         ProgramFailed: it ended with another code than 0; the message has the end of the log.
         MissingToolError: there is no such program.
     """
@@ -74,6 +77,8 @@ def run_logged(
             raise _not_found(argv, cwd) from error
         code = _follow(child, sink, progress)
     if code != 0:
+        printed = log.read_text(encoding="utf-8", errors="replace")
+        refuse_full_disk(printed, writes or cwd or log.parent)
         raise ProgramFailed(
             f"{title}: `{argv[0]}` {_ending(code)}; the end of {log}:\n{tail(log)}",
             hint=f"the whole log is {log}",
