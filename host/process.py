@@ -5,7 +5,8 @@ import selectors
 import shlex
 import signal
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import BinaryIO
 
@@ -22,15 +23,27 @@ class ProgramFailed(LabError):
     """A program that a stage ran did not end with 0."""
 
 
-def output_of(argv: Sequence[str]) -> str:
+def environment(changes: Mapping[str, str], passing: Collection[str]) -> dict[str, str]:
+    """Return this process's variables whose names match a pattern of ``passing``, with changes."""
+    passed = {
+        name: value
+        for name, value in os.environ.items()
+        if any(fnmatchcase(name, pattern) for pattern in passing)
+    }
+    return {**passed, **changes}
+
+
+def output_of(argv: Sequence[str], *, env: Mapping[str, str] | None = None) -> str:
     """Return what a short-running program prints on stdout.
+
+    ``env`` is its whole environment; without it, it has that of this process.
 
     Raises:
         ProgramFailed: it ended with another code than 0; its stderr is in the message.
         MissingToolError: there is no such program.
     """
     try:
-        done = subprocess.run(argv, capture_output=True, text=True, check=False)
+        done = subprocess.run(argv, env=env, capture_output=True, text=True, check=False)
     except FileNotFoundError as error:
         raise missing_tool(argv[0]) from error
     if done.returncode != 0:
@@ -47,12 +60,21 @@ def run_logged(
     log: Path,
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
+    passing: Collection[str] = ("*",),
     writes: Path | None = None,
 ) -> None:
     """Run a long program; all its output goes to ``log``, the last line of it to the progress line.
 
-    The log starts with the command itself, so that it can be repeated by hand. ``writes`` is where
-    the program writes, if that is not ``cwd``: for the error if there is no space.
+    The log starts with the command itself, so that it can be repeated by hand.
+
+    Args:
+        argv: the program and its arguments.
+        title: what the progress line begins with.
+        log: is replaced.
+        cwd: where the program runs.
+        env: variables that are set for it.
+        passing: patterns (``fnmatch``) of the variables that it gets from this process.
+        writes: where it writes, if that is not ``cwd``; named if there is no space.
 
     Raises:
         DiskFullError: it failed because no space was left.
@@ -60,15 +82,14 @@ def run_logged(
         MissingToolError: there is no such program.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
-    environment = {**os.environ, **(env or {})}
     with no_space_named(log), log.open("wb") as sink, Progress(title) as progress:
-        sink.write(f"+ {_shown_command(argv, cwd, env)}\n".encode())
+        sink.write(f"+ {_shown_command(argv, cwd, env or {}, passing)}\n".encode())
         sink.flush()
         try:
             child = subprocess.Popen(
                 argv,
                 cwd=cwd,
-                env=environment,
+                env=environment(env or {}, passing),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
@@ -102,8 +123,14 @@ def _ending(code: int) -> str:
     return f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with {code}"
 
 
-def _shown_command(argv: Sequence[str], cwd: Path | None, env: Mapping[str, str] | None) -> str:
-    words = [f"{name}={shlex.quote(value)}" for name, value in (env or {}).items()]
+def _shown_command(
+    argv: Sequence[str], cwd: Path | None, env: Mapping[str, str], passing: Collection[str]
+) -> str:
+    words = [f"{name}={shlex.quote(value)}" for name, value in env.items()]
+    if "*" not in passing:
+        # By name: their values are this machine's, and may be secrets.
+        passed = sorted(environment({}, passing).keys() - env.keys())
+        words = ["env", "-i", *(f'{name}="${name}"' for name in passed), *words]
     command = " ".join([*words, shlex.join(argv)])
     return f"cd {shlex.quote(str(cwd))} && {command}" if cwd else command
 

@@ -1,29 +1,23 @@
 """How the lab calls the kernel's build system: out of tree, and with the same bytes every time."""
 
+import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from host.process import run_logged
+from kernel.environment import PASSED, REPRODUCIBLE
 
-# Documentation/kbuild/reproducible-builds.rst names these variables. The moment is fixed, not
-# taken from the clock: the same inputs have to give the same bytes at any time.
-SOURCE_DATE_EPOCH = 1684152000
-REPRODUCIBLE = {
-    "KBUILD_BUILD_USER": "p2plab",
-    "KBUILD_BUILD_HOST": "p2plab",
-    "KBUILD_BUILD_VERSION": "1",
-    "KBUILD_BUILD_TIMESTAMP": "Mon May 15 12:00:00 UTC 2023",
-    "SOURCE_DATE_EPOCH": str(SOURCE_DATE_EPOCH),
-    "LC_ALL": "C",
-    "TZ": "UTC",
-}
+# What debug information and __FILE__ call the source and the build.
+MAPPED_SOURCE = "/p2plab/linux"
+MAPPED_BUILD = "/p2plab/build"
 
 
 def compiler() -> str:
-    """Return the C compiler command: gcc, through ccache where that is installed."""
-    return "ccache gcc" if shutil.which("ccache") else "gcc"
+    """Return the C compiler command: gcc, through ccache where that is installed and wanted."""
+    wanted = "CCACHE_DISABLE" not in os.environ
+    return "ccache gcc" if wanted and shutil.which("ccache") else "gcc"
 
 
 @dataclass(frozen=True)
@@ -60,13 +54,28 @@ class Kbuild:
         Raises:
             ProgramFailed: make failed; the message has the end of the log.
         """
-        run_logged(self.argv(*targets), title=title, log=log, env=REPRODUCIBLE)
+        # ccache gives the compiler all paths below this one relative to where it runs. That makes
+        # an object that another checkout compiled a hit in this one.
+        ccache = {"CCACHE_BASEDIR": str(self.output.parent), "CCACHE_ABSSTDERR": "1"}
+        run_logged(
+            self.argv(*targets),
+            title=title,
+            log=log,
+            env={**REPRODUCIBLE, **ccache},
+            passing=PASSED,
+        )
 
     def _prefix_maps(self) -> str:
-        # A map with a trailing slash leaves DW_AT_comp_dir unmapped, and with it the build id,
-        # so the directories are named without one.
-        output = self.output
-        return (
-            f"-ffile-prefix-map={self.source}=/p2plab/linux "
-            f"-ffile-prefix-map={output.parent}=/p2plab/build"
-        )
+        """Return the compiler's options that take this machine's paths out of what it writes.
+
+        Of several that fit gcc takes the last, so the deeper path comes later. A map with a
+        trailing slash leaves DW_AT_comp_dir unmapped, and with it the build id.
+        """
+        above = self.output.parent
+        maps = {above: MAPPED_BUILD, self.source: MAPPED_SOURCE}
+        inner_last = sorted(maps, key=lambda path: len(path.parts))
+        # As ccache writes them: make calls the compiler in directories right below ``above``.
+        relative = [path for path in inner_last if path.is_relative_to(above)]
+        pairs = [(str(path), maps[path]) for path in inner_last]
+        pairs += [(str(Path("..") / path.relative_to(above)), maps[path]) for path in relative]
+        return " ".join(f"-ffile-prefix-map={path}={mapped}" for path, mapped in pairs)

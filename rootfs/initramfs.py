@@ -10,7 +10,7 @@ from host.errors import LabError
 from host.files import remove, replacing, write_text
 from host.process import output_of
 from host.tools import missing_tool
-from kernel.kbuild import SOURCE_DATE_EPOCH
+from kernel.environment import SOURCE_DATE_EPOCH, build_environment
 from rootfs.elf import (
     ImageError,
     is_elf,
@@ -130,7 +130,8 @@ def _staged(files: list[ImageFile], folder: Path) -> list[ImageFile]:
 
 
 def _applets(busybox: Path) -> list[str]:
-    return sorted(set(output_of([str(busybox), "--list"]).split()) - {"busybox"})
+    listed = output_of([str(busybox), "--list"], env=build_environment())
+    return sorted(set(listed.split()) - {"busybox"})
 
 
 def _spec(files: list[ImageFile], applets: list[str], modules: str) -> str:
@@ -145,10 +146,11 @@ def _spec(files: list[ImageFile], applets: list[str], modules: str) -> str:
 
 def _compress(producer: list[str], target: Path) -> None:
     # -l: the legacy frame, the only one that the kernel's unpacker knows (lib/decompress_unlz4.c).
+    environment = build_environment()
     lz4 = ["lz4", "-l", "-9", "-z", "-f", "-q", "-", str(target)]
     try:
-        with subprocess.Popen(producer, stdout=subprocess.PIPE) as source:
-            packed = subprocess.run(lz4, stdin=source.stdout, check=False)
+        with subprocess.Popen(producer, env=environment, stdout=subprocess.PIPE) as source:
+            packed = subprocess.run(lz4, env=environment, stdin=source.stdout, check=False)
     except FileNotFoundError as error:
         raise missing_tool(str(error.filename)) from error
     if source.returncode != 0 or packed.returncode != 0:

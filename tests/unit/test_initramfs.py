@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from host.errors import LabError, MissingToolError
-from kernel.kbuild import SOURCE_DATE_EPOCH
+from kernel.environment import SOURCE_DATE_EPOCH
 from rootfs import initramfs
 from rootfs.elf import ImageError
 from rootfs.initramfs import FOLDER, ImageFile, Parts, find_busybox, pack

@@ -9,8 +9,9 @@ import pytest
 from host.errors import LabError
 from host.process import ProgramFailed
 from kernel.build import build_kernel
+from kernel.environment import REPRODUCIBLE
 from kernel.external import build_module, module_sources
-from kernel.kbuild import REPRODUCIBLE, Kbuild
+from kernel.kbuild import Kbuild
 from rootfs.elf import ImageError, kernel_vermagic, require_module_for
 from settings.paths import PROJECT
 from tests.unit.fake_kernel import VERMAGIC, fake_kbuild, fake_kernel, fake_module
@@ -153,11 +154,27 @@ def test_sources_do_not_include_what_kbuild_makes(tmp_path: Path) -> None:
     assert [path.name for path in module_sources(tmp_path)] == ["Kbuild", "own.c", "own.h"]
 
 
-def test_no_trailing_slash_in_prefix_maps(kbuild: Kbuild) -> None:
+def prefix_maps(kbuild: Kbuild) -> list[str]:
     (flags,) = (word for word in kbuild.argv() if word.startswith("KCFLAGS="))
+    return [word.removeprefix("-ffile-prefix-map=") for word in flags[len("KCFLAGS=") :].split()]
 
-    maps = [word.split("=")[-2:] for word in flags.removeprefix("KCFLAGS=").split()]
-    assert maps == [
-        [str(kbuild.source), "/p2plab/linux"],
-        [str(kbuild.output.parent), "/p2plab/build"],
+
+def test_prefix_maps_have_no_trailing_slash_and_end_with_the_deepest() -> None:
+    unpacked = Kbuild(Path("/a/build/6.12/source"), Path("/a/build/6.12/linux"), 1)
+
+    assert prefix_maps(unpacked) == [
+        "/a/build/6.12=/p2plab/build",
+        "/a/build/6.12/source=/p2plab/linux",
+        "..=/p2plab/build",
+        "../source=/p2plab/linux",
+    ]
+
+
+def test_prefix_maps_of_a_checkout_inside_a_kernel_tree() -> None:
+    own = Kbuild(Path("/linux"), Path("/linux/lab/build/tree/linux"), 1)
+
+    assert prefix_maps(own) == [
+        "/linux=/p2plab/linux",
+        "/linux/lab/build/tree=/p2plab/build",
+        "..=/p2plab/build",
     ]

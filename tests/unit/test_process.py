@@ -36,6 +36,28 @@ def test_all_output_is_in_the_log_under_the_command(tmp_path: Path) -> None:
     assert again.splitlines() == rest
 
 
+def test_only_the_variables_of_a_list_are_passed_and_their_values_are_not_logged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = tmp_path / "a.log"
+    for name in ("LAB_A", "LAB_B", "OTHER"):
+        monkeypatch.setenv(name, "of the caller")
+
+    run_logged(
+        shell("echo $LAB_A, $LAB_B, $OTHER"),
+        title="a",
+        log=log,
+        env={"LAB_B": "of the lab"},
+        passing=("PATH", "LAB_*"),
+    )
+
+    command, said = log.read_text().splitlines()
+    assert said == "of the caller, of the lab,"
+    assert command.startswith('+ env -i LAB_A="$LAB_A" PATH="$PATH" LAB_B=\'of the lab\' sh -c ')
+    again = subprocess.check_output(["sh", "-c", command[2:]], text=True)
+    assert again.strip() == said
+
+
 def test_failure_shows_the_last_lines_and_where_the_log_is(tmp_path: Path) -> None:
     log = tmp_path / "a.log"
 
