@@ -63,6 +63,7 @@ class Kbuild:
             log=log,
             env={**REPRODUCIBLE, **ccache},
             passing=PASSED,
+            writes=self.output,
         )
 
     def _prefix_maps(self) -> str:
