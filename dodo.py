@@ -80,7 +80,8 @@ def task_config() -> Task:
             as_made,
             not OWN_TREE,
         ],
-        "clean": cleaning(AT.dot_config),
+        # linux.config and linux.menuconfig: what a trial that failed has left.
+        "clean": cleaning(AT.dot_config, *AT.root.glob(f"{AT.linux.name}.*")),
     }
 
 
@@ -92,7 +93,7 @@ def task_kernel() -> Task:
         "targets": [AT.bzimage, AT.vmlinux, AT.auto_conf, AT.symbols],
         # In a user's own tree only make knows what has changed.
         "uptodate": [config_changed({"gcc": program("gcc")}), as_made, not OWN_TREE],
-        "clean": cleaning(AT.linux),
+        "clean": [(stage("kernel.task", "clean", lock=AT.lock), [SELECTED])],
     }
 
 
@@ -138,7 +139,8 @@ def task_build() -> Task:
     """build everything that a boot needs"""
     return {
         "actions": None,
-        "task_dep": ["kernel", "initramfs"],
+        # All of them, though one leads to the other: `doit forget -s` goes by nothing else.
+        "task_dep": ["source", "config", "kernel", "module", "tool", "initramfs"],
         "clean": cleaning(AT.logs),
     }
 
@@ -162,10 +164,11 @@ def task_verify() -> Task:
     if SELECTED.settings.bundle:
         return {"actions": [(stage("bundle.task", "verify"), [SELECTED])]}
     return {
-        "actions": [(stage("verify.task", "run", lock=VERDICT_LOCK), [SELECTED])],
+        # Another doit may come to build here again: not while this one is about what is there.
+        "actions": [(stage("verify.task", "run", lock=VERDICT_LOCK, reads=AT.lock), [SELECTED])],
         # First of all: should the build fail, no verdict of an earlier one may be found.
         "task_dep": ["_no_verdict", "build"],
-        "clean": cleaning(AT.root / "verify"),
+        "clean": [(stage("host.disk", "discard_runs"), [AT.root / "verify"])],
     }
 
 
@@ -198,6 +201,21 @@ def task_menuconfig() -> Task:
 def task_settings() -> Task:
     """show every setting: doit NAME=VALUE ... TASK"""
     return {"actions": [(stage("settings.command_line", "show"), [SELECTED.given])]}
+
+
+def task_disk() -> Task:
+    """show what everything takes of the disk, and the command that frees it"""
+    return {"actions": [(stage("kernel.disk", "show"), [SELECTED])]}
+
+
+def task_downloads() -> Task:
+    """show what was downloaded; `doit clean downloads` removes it, and nothing else does"""
+    # `doit clean -a` comes here too, but only who names them means them.
+    named = "downloads" in sys.argv[1:]
+    return {
+        "actions": [(stage("kernel.downloads", "show"), [])],
+        "clean": [(stage("kernel.downloads", "clean"), [named])],
+    }
 
 
 def task_test() -> Iterator[Task]:

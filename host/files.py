@@ -11,9 +11,20 @@ from pathlib import Path
 
 from host.errors import LabError
 
+# What programs print of ENOSPC and EDQUOT (LC_ALL=C), and apt-get before it begins to write.
+FULL = ("No space left on device", "Disk quota exceeded", "enough free space")
+
 
 class DiskFullError(LabError):
     """No space is left where a stage writes."""
+
+    def __init__(self, target: Path, said: str = "") -> None:
+        """Name what was being written and, where a program met it, what that said."""
+        super().__init__(
+            f"no space left while writing {target}" + (f": {said}" if said else ""),
+            hint=f"free some space on the file system of {target.parent} and run the same again; "
+            "`./doit disk` shows what the lab takes, and what frees it",
+        )
 
 
 @contextmanager
@@ -71,10 +82,18 @@ def no_space_named(target: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
-        raise DiskFullError(
-            f"no space left while writing {target}",
-            hint=f"free some space on the file system of {target.parent} and run the same again",
-        ) from error
+        raise DiskFullError(target) from error
+
+
+def refuse_full_disk(printed: str, target: Path) -> None:
+    """Look through what a failed program printed while it wrote ``target``.
+
+    Raises:
+        DiskFullError: it met a full disk.
+    """
+    for line in printed.splitlines():
+        if any(words in line for words in FULL):
+            raise DiskFullError(target, line.strip())
 
 
 def remove(path: Path) -> None:

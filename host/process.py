@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from host.errors import LabError
-from host.files import no_space_named
+from host.files import no_space_named, refuse_full_disk
+from host.lock import held
 from host.progress import Progress
 from host.tools import missing_tool
 
@@ -21,6 +22,10 @@ HEARTBEAT = 1.0  # seconds without output after which the progress line is refre
 
 class ProgramFailed(LabError):
     """A program that a stage ran did not end with 0."""
+
+
+class ProgramKilled(ProgramFailed):
+    """A program was ended by a signal: it may have left half-written files."""
 
 
 def environment(changes: Mapping[str, str], passing: Collection[str]) -> dict[str, str]:
@@ -61,6 +66,7 @@ def run_logged(
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
     passing: Collection[str] = ("*",),
+    writes: Path | None = None,
 ) -> None:
     """Run a long program; all its output goes to ``log``, the last line of it to the progress line.
 
@@ -73,9 +79,12 @@ def run_logged(
         cwd: where the program runs.
         env: variables that are set for it.
         passing: patterns (``fnmatch``) of the variables that it gets from this process.
+        writes: where it writes, if that is not ``cwd``; named if there is no space.
 
     Raises:
+        DiskFullError: it failed because no space was left.
         ProgramFailed: it ended with another code than 0; the message has the end of the log.
+        ProgramKilled: a signal ended it.
         MissingToolError: there is no such program.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
@@ -90,12 +99,16 @@ def run_logged(
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
+                pass_fds=held(),
             )
         except FileNotFoundError as error:
             raise _not_found(argv, cwd) from error
         code = _follow(child, sink, progress)
     if code != 0:
-        raise ProgramFailed(
+        printed = log.read_text(encoding="utf-8", errors="replace")
+        refuse_full_disk(printed, writes or cwd or log.parent)
+        kind = ProgramKilled if code < 0 else ProgramFailed
+        raise kind(
             f"{title}: `{argv[0]}` {_ending(code)}; the end of {log}:\n{tail(log)}",
             hint=f"the whole log is {log}",
         )

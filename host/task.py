@@ -5,7 +5,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -46,19 +46,24 @@ class StageFailed(TaskFailed):  # type: ignore[misc]
 
 
 def stage(
-    module: str, function: str, *, lock: Path | None = None
+    module: str, function: str, *, lock: Path | None = None, reads: Path | None = None
 ) -> Callable[..., StageFailed | None]:
     """Return a doit action that calls ``module.function``, importing it at that moment.
 
     A start with nothing to do then costs no import of the stages. A LabError becomes one message
     on stderr and its exit code; so do Ctrl-C, SIGTERM and errors of the operating system. With
-    ``lock`` a second doit that comes to the same place waits, and says so.
+    ``lock`` a second doit that comes to the same place waits, and says so. ``reads`` is the lock of
+    a place that the stage reads: others may read there too, but whoever writes there waits.
     """
 
     def action(*args: object) -> StageFailed | None:
-        held = locked(lock, f"{module}.{function}") if lock else nullcontext()
+        name = f"{module}.{function}"
         try:
-            with _terminable(), held:
+            with _terminable(), ExitStack() as held:
+                if lock:
+                    held.enter_context(locked(lock, name))
+                if reads:
+                    held.enter_context(locked(reads, name, shared=True))
                 getattr(importlib.import_module(module), function)(*args)
         except EXPECTED as error:
             told = report(error)

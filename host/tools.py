@@ -11,13 +11,15 @@ from host.errors import MissingToolError
 
 TABLE = Path(__file__).with_name("tools.txt")
 COMMAND_PROBES = ("cmd", "static")
+WORK = ("run", "build", "reproduce", "test")
 
 
 @dataclass(frozen=True)
 class Need:
-    """One line of the table: how it is probed, who packages it, what for."""
+    """One line of the table: how it is probed, what kind of work needs it, who packages it, why."""
 
     probe: str
+    work: str
     debian: str
     fedora: str
     arch: str
@@ -33,7 +35,7 @@ class Need:
 def read_table(path: Path = TABLE) -> list[Need]:
     """Return the lines of the table."""
     lines = (line.strip() for line in path.read_text(encoding="utf-8").splitlines())
-    rows = (line.split(None, 4) for line in lines if line and not line.startswith("#"))
+    rows = (line.split(None, 5) for line in lines if line and not line.startswith("#"))
     return [Need(*row) for row in rows]
 
 

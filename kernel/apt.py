@@ -1,11 +1,10 @@
 """Kernel sources of the distribution: packages ``linux-source-X.Y``, by apt and without root."""
 
-import errno
-import os
 import re
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,21 +12,23 @@ from host.errors import LabError, MissingToolError
 from host.files import no_space_named, sha256_file
 from host.lock import locked
 from host.process import ProgramFailed, output_of, run_logged
+from kernel.apt_lists import ENGLISH, MACHINE, Lists, have_own, own, refreshed
 from kernel.checksum import set_aside
 from kernel.registry import package_version
 from kernel.version import OLDEST
 from settings.paths import OTHER_DOWNLOADS
 
-STALE = (
-    "apt's lists may be missing or out of date: run `apt-get update` as root, then the same again"
-)
-
 NETWORK = "check that this machine reaches a mirror of its distribution, then run the same again"
-NO_SPACE = ("No space left on device", "enough free space")  # as apt-get says it
+# What apt-get says when a mirror has replaced what the lists speak of.
+STALE = re.compile(r"\b(404|410) |File not found|unexpected size|Hash Sum mismatch")
 
 
 class AptError(LabError):
     """apt has no such source package, or cannot deliver it."""
+
+
+class StaleListsError(AptError):
+    """The mirror has moved on since apt's lists were made."""
 
 
 @dataclass(frozen=True)
@@ -55,10 +56,10 @@ class Package:
     vouched: bool
 
 
-def offered() -> dict[str, tuple[int, int]]:
+def offered(lists: Lists = MACHINE) -> dict[str, tuple[int, int]]:
     """Return the packages ``linux-source-X.Y`` that apt knows, with (X, Y); none without apt."""
     try:
-        names = output_of(["apt-cache", "pkgnames", "linux-source-"]).split()
+        names = output_of(lists.cache("pkgnames", "linux-source-")).split()
     except (MissingToolError, ProgramFailed):
         return {}
     return _with_versions(names)
@@ -74,27 +75,36 @@ def downloaded(downloads: Path) -> dict[str, tuple[int, int]]:
 def newest_usable(downloads: Path) -> tuple[str, str]:
     """Return (package, "") of the newest usable source, or ("", why there is none).
 
-    Usable is 6.2 or later, and offered by apt or in the download directory.
+    Usable is 6.2 or later, and offered by apt or in the download directory. If the machine's lists
+    know none, lists of the lab's own are brought up to date and asked.
+
+    Raises:
+        LabError: those lists cannot be kept (no space, no permission).
     """
     here = downloaded(downloads)
-    known = {**offered(), **here}
-    for package, version in sorted(known.items(), key=lambda item: item[1], reverse=True):
-        if version >= OLDEST and (package in here or candidate(package) is not None):
-            return package, ""
+    package = _newest({**offered(), **here}, here, MACHINE)
+    if package:
+        return package, ""
     if not shutil.which("apt-cache"):
         return "", "there is no apt here"
-    too_old = ", ".join(sorted(known))
-    return "", f"apt has only {too_old}" if too_old else f"apt has no linux-source package; {STALE}"
+    lists, complaint = refreshed()
+    known = offered(lists)
+    package = _newest(known, {}, lists)
+    if package:
+        return package, ""
+    too_old = ", ".join(sorted({**known, **offered()}))
+    what = f"apt has only {too_old}" if too_old else "apt has no linux-source package"
+    return "", f"{what}, {_after_refresh(complaint)}"
 
 
-def candidate(package: str) -> Candidate | None:
+def candidate(package: str, lists: Lists = MACHINE) -> Candidate | None:
     """Return what apt would install; None if it has no such package.
 
     Raises:
         MissingToolError: there is no apt.
     """
     try:
-        text = output_of(["apt-cache", "show", "--no-all-versions", package])
+        text = output_of(lists.cache("show", "--no-all-versions", package))
     except ProgramFailed:
         return None
     fields = _fields(text)
@@ -119,28 +129,59 @@ def fetch(package: str, downloads: Path, log: Path) -> Package:
             return _from_directory(package, downloads, error)
 
 
+def _newest(known: Mapping[str, tuple[int, int]], here: Collection[str], lists: Lists) -> str:
+    """Return the newest usable package that is here or can be got by these lists; or nothing."""
+    for package, version in sorted(known.items(), key=lambda item: item[1], reverse=True):
+        if version >= OLDEST and (package in here or candidate(package, lists) is not None):
+            return package
+    return ""
+
+
+def _after_refresh(complaint: str) -> str:
+    if complaint:
+        return f"and its lists could not all be refreshed: {complaint}"
+    return "also in lists that were refreshed just now"
+
+
 def _from_apt(package: str, downloads: Path, log: Path) -> Package:
-    wanted = candidate(package)
+    """Get a package by the lists that there are, or else by refreshed ones."""
+    for lists in (MACHINE, own()) if have_own() else (MACHINE,):
+        wanted = candidate(package, lists)
+        with suppress(StaleListsError):
+            if wanted is not None:
+                return _present(wanted, downloads) or _downloaded(wanted, lists, downloads, log)
+    lists, complaint = refreshed()
+    wanted = candidate(package, lists)
     if wanted is None:
-        raise AptError(f"apt has no package {package} to download", hint=STALE)
-    for file in _debs(downloads, package):
+        raise AptError(
+            f"apt has no package {package} to download, {_after_refresh(complaint)}", hint=NETWORK
+        )
+    return _present(wanted, downloads) or _downloaded(wanted, lists, downloads, log)
+
+
+def _present(wanted: Candidate, downloads: Path) -> Package | None:
+    for file in _debs(downloads, wanted.package):
         if _version_of(file) == wanted.version:
             if sha256_file(file) == wanted.sha256:
                 return Package(file, wanted.version, wanted.sha256, vouched=True)
             aside = set_aside(file, file, "sha256-mismatch")
             print(f"{file.name} is not what apt's lists say; kept as {aside}", file=sys.stderr)
+    return None
+
+
+def _downloaded(wanted: Candidate, lists: Lists, downloads: Path, log: Path) -> Package:
     # A folder of its own, always the same: apt resumes there what was interrupted, and a file
     # in the download directory is always a whole one.
-    scratch = downloads / f".apt-{package}"
+    scratch = downloads / f".apt-{wanted.package}"
     with no_space_named(scratch):
         scratch.mkdir(exist_ok=True)
-        file = _download(wanted, scratch, log)
+        file = _download(wanted, lists, scratch, log)
     found = sha256_file(file)
     if found != wanted.sha256:
         shutil.rmtree(scratch)
         raise AptError(
             f"{file.name} has the wrong SHA-256\n  expected {wanted.sha256}\n  found    {found}",
-            hint=STALE,
+            hint=NETWORK,
         )
     target = downloads / file.name
     file.replace(target)
@@ -148,22 +189,18 @@ def _from_apt(package: str, downloads: Path, log: Path) -> Package:
     return Package(target, wanted.version, found, vouched=True)
 
 
-def _download(wanted: Candidate, scratch: Path, log: Path) -> Path:
-    # Root's apt downloads as user _apt, who may not write here, and warns about it.
-    as_root = ["-o", "APT::Sandbox::User=root"] if os.geteuid() == 0 else []
-    command = ["apt-get", *as_root, "download", f"{wanted.package}={wanted.version}"]
+def _download(wanted: Candidate, lists: Lists, scratch: Path, log: Path) -> Path:
     try:
         run_logged(
-            command,
+            lists.get("download", f"{wanted.package}={wanted.version}"),
             title=f"downloading {wanted.package} {wanted.version}",
             log=log,
             cwd=scratch,
-            env={"LC_ALL": "C"},
+            env=ENGLISH,
         )
     except ProgramFailed as error:
-        if any(text in error.message for text in NO_SPACE):
-            raise OSError(errno.ENOSPC, "apt-get says so", str(scratch)) from error
-        raise AptError(error.message, hint=STALE if "404" in error.message else NETWORK) from error
+        kind = StaleListsError if STALE.search(error.message) else AptError
+        raise kind(error.message, hint=NETWORK) from error
     files = [file for file in _debs(scratch, wanted.package) if _version_of(file) == wanted.version]
     if not files:
         raise AptError(f"`apt-get download` left no package; its log is {log}")
@@ -173,10 +210,8 @@ def _download(wanted: Candidate, scratch: Path, log: Path) -> Path:
 def _from_directory(package: str, downloads: Path, error: LabError) -> Package:
     files = sorted(_debs(downloads, package), key=lambda file: file.stat().st_mtime)
     if not files:
-        raise AptError(
-            error.message,
-            hint=f"{error.hint or STALE}; or put a file {package}_VERSION_all.deb into {downloads}",
-        ) from error
+        by_hand = f"or put a file {package}_VERSION_all.deb into {downloads}"
+        raise AptError(error.message, hint=f"{error.hint or NETWORK}; {by_hand}") from error
     file = files[-1]
     print(f"{error.message}\nusing {file}, which is there already", file=sys.stderr)
     return Package(file, _version_of(file), sha256_file(file), vouched=False)

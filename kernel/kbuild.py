@@ -60,6 +60,7 @@ class Kbuild:
             log=log,
             env={**REPRODUCIBLE, **self._ccache()},
             passing=PASSED,
+            writes=self.output,
         )
 
     def _ccache(self) -> dict[str, str]:

@@ -18,7 +18,15 @@ BASE_FRAGMENT = CONFIGS / "p2pdma.config"
 # Commands of doit that only look at tasks: they must not ask the network what auto means.
 ONLY_SHOWING = {"list", "help", "info", "dumpdb", "tabcompletion", "forget", "clean"}
 # Tasks that use no kernel: they must work where none can be had.
-KERNELLESS = {"settings", "test:lint", "test:format", "test:types", "test:unit"}
+KERNELLESS = {
+    "disk",
+    "downloads",
+    "settings",
+    "test:lint",
+    "test:format",
+    "test:types",
+    "test:unit",
+}
 DEFAULT_TASK = "verify"  # what plain `doit` does
 # Settings that one task reads; and those that it must not be given with, since the file named
 # by the setting decides them.

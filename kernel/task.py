@@ -7,6 +7,7 @@ from pathlib import Path
 from host.files import remove
 from host.terminal import require_terminal
 from host.tools import require_programs
+from host.unfinished import empty, finished_or_empty
 from kernel import build, config, external
 from kernel.choice import announce
 from kernel.kbuild import Kbuild
@@ -47,16 +48,27 @@ def menuconfig(selection: Selection) -> None:
 
 def kernel(selection: Selection) -> None:
     """Build the kernel."""
-    # Make would take a newer file for the one that it made itself, whoever put it there.
-    remove(selection.workspace.bzimage)
-    build.build_kernel(kbuild(selection), _log(selection, "kernel"))
+    workspace = selection.workspace
+    with finished_or_empty(workspace.linux, keep=workspace.dot_config):
+        # Make would take a newer file for the one that it made itself, whoever put it there.
+        remove(workspace.bzimage)
+        build.build_kernel(kbuild(selection), _log(selection, "kernel"))
+
+
+def clean(selection: Selection) -> None:
+    """Remove what the kernel's build made: all of its directory but the other stage's .config."""
+    workspace = selection.workspace
+    if workspace.linux.is_dir():
+        print(f"removing {workspace.linux}, except for .config", flush=True)
+        empty(workspace.linux, keep=workspace.dot_config)
 
 
 def module(selection: Selection, folder: Path) -> None:
     """Build the module of a folder against this kernel."""
     workspace = selection.workspace
     log = _log(selection, "module")
-    external.build_module(kbuild(selection), folder, workspace.module_dir, log)
+    with finished_or_empty(workspace.module_dir):
+        external.build_module(kbuild(selection), folder, workspace.module_dir, log)
 
 
 def kbuild(selection: Selection) -> Kbuild:

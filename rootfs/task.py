@@ -4,6 +4,7 @@ from pathlib import Path
 
 from host.files import remove
 from host.process import run_logged
+from host.unfinished import finished_or_empty
 from kernel.environment import PASSED, REPRODUCIBLE
 from kernel.selection import Selection
 from rootfs.elf import kernel_vermagic
@@ -18,26 +19,29 @@ NOT_FOR_THE_TOOL = "SOURCE_DATE_EPOCH"
 def tool(selection: Selection, folder: Path) -> None:
     """Build the user-space tool of a folder; keep the linker's list of what went into it."""
     workspace = selection.workspace
-    workspace.tool_dir.mkdir(parents=True, exist_ok=True)
-    # Should the build fail, no list of an earlier one may be taken for this one.
-    remove(workspace.tool_links)
-    run_logged(
-        [
-            # -B: doit knows what has changed; make would overlook a file replaced by an older one.
-            "make", "-B",
-            "-C", str(folder),
-            f"O={workspace.tool_dir}",
-            f"-j{selection.settings.jobs}",
-            f"--eval=unexport {NOT_FOR_THE_TOOL}",
-            "CC=gcc",
-            # -Xlinker, not -Wl: a comma may be part of the path.
-            f"LDFLAGS=-Xlinker --dependency-file={workspace.tool_links}",
-        ],
-        title=f"building {folder.name}",
-        log=workspace.logs / "tool.log",
-        env={name: value for name, value in REPRODUCIBLE.items() if name != NOT_FOR_THE_TOOL},
-        passing=PASSED,
-    )  # fmt: skip
+    with finished_or_empty(workspace.tool_dir):
+        workspace.tool_dir.mkdir(parents=True, exist_ok=True)
+        # Should the build fail, no list of an earlier one may be taken for this one.
+        remove(workspace.tool_links)
+        run_logged(
+            [
+                # -B: doit knows what has changed; make would overlook a file that was replaced by
+                # an older one.
+                "make", "-B",
+                "-C", str(folder),
+                f"O={workspace.tool_dir}",
+                f"-j{selection.settings.jobs}",
+                f"--eval=unexport {NOT_FOR_THE_TOOL}",
+                "CC=gcc",
+                # -Xlinker, not -Wl: a comma may be part of the path.
+                f"LDFLAGS=-Xlinker --dependency-file={workspace.tool_links}",
+            ],
+            title=f"building {folder.name}",
+            log=workspace.logs / "tool.log",
+            env={name: text for name, text in REPRODUCIBLE.items() if name != NOT_FOR_THE_TOOL},
+            passing=PASSED,
+            writes=workspace.tool_dir,
+        )  # fmt: skip
 
 
 def initramfs(selection: Selection) -> None:

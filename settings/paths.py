@@ -39,6 +39,11 @@ def accel_cache() -> Path:
     return cache_dir() / "accel.json"
 
 
+def apt_dir() -> Path:
+    """Return where the lab keeps apt lists of its own, if it needs them."""
+    return cache_dir() / "apt"
+
+
 def downloads_dir() -> Path:
     """Return where downloads are kept: ``P2PLAB_DOWNLOADS`` or a folder of the user's cache.
 

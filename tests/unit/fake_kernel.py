@@ -66,12 +66,25 @@ tinyconfig:
 olddefconfig:
 	@PYTHON scripts/kconfig/conf.py Kconfig $(O)/.config
 
-bzImage: $(O)/vmlinux
+bzImage: $(O)/vmlinux $(O)/usr/gen_init_cpio $(O)/include/config/auto.conf
 	mkdir -p $(O)/arch/x86/boot
 	cp $< $(O)/arch/x86/boot/bzImage
 
-$(O)/vmlinux: kernel.c $(O)/.config
-	$(CC) $(KCFLAGS) -nostdlib -static -Wl,-e,vermagic -o $@ $<
+$(O)/vmlinux: $(O)/kernel.o $(O)/lib.o
+	$(CC) -nostdlib -static -Wl,-e,vermagic -o $@ $^
+
+$(O)/%.o: %.c $(O)/.config
+	$(CC) $(KCFLAGS) -c -o $@ $<
+
+$(O)/include/config/auto.conf: $(O)/.config
+	mkdir -p $(@D)
+	cp $< $@
+	echo 6.12.1 >$(@D)/kernel.release
+
+$(O)/usr/gen_init_cpio: usr/gen_init_cpio.sh
+	mkdir -p $(@D)
+	cp $< $@
+	chmod +x $@
 
 ifdef M
 include $(M)/Kbuild
@@ -85,6 +98,16 @@ endif
 """
 
 
+# Packs names and contents, without the paths of this machine.
+GEN_INIT_CPIO = """\
+#!/bin/sh
+while read -r kind name source rest; do
+	echo "$kind $name $rest"
+	[ "$kind" != file ] || cat "$source"
+done <"$3"
+"""
+
+
 def fake_kernel(root: Path, *, vermagic: str = VERMAGIC) -> Path:
     """Make a tree with tinyconfig, olddefconfig, bzImage and modules (also ``M=``)."""
     tree = kernel_tree(root)
@@ -94,6 +117,9 @@ def fake_kernel(root: Path, *, vermagic: str = VERMAGIC) -> Path:
     (tree / "Kconfig").write_text(KCONFIG)
     (tree / "scripts/kconfig/conf.py").write_text(CONF)
     (tree / "kernel.c").write_text(f'const char vermagic[] = "{vermagic}";\n')
+    (tree / "lib.c").write_text("int lib;\n")
+    (tree / "usr").mkdir()
+    (tree / "usr/gen_init_cpio.sh").write_text(GEN_INIT_CPIO)
     (tree / "fake_module.h").write_text(
         '__attribute__((section(".modinfo"), used))\n'
         f'static const char modinfo[] = "license=GPL\\0vermagic={vermagic}";\n'

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from host.errors import LabError
 from host.files import DiskFullError
-from kernel import apt
+from kernel import apt, apt_lists
 from kernel.apt import AptError
 
 PACKAGE = "linux-source-6.12"
@@ -29,7 +30,9 @@ class Apt:
         self.downloads.mkdir()
         self.log = folder / "logs/apt.log"
         self.calls = folder / "calls"
+        self.own = folder / "cache/p2plab/apt"
         monkeypatch.setenv("PATH", str(self.bin))
+        monkeypatch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
 
     def script(self, name: str, body: str) -> None:
         path = self.bin / name
@@ -50,6 +53,40 @@ esac""",
 
     def delivers(self, content: bytes = CONTENT, before: str = "") -> None:
         self.script("apt-get", f"{before}\nprintf '%s' '{content.decode()}' > {DEB}")
+
+    def is_a_new_machine(self, *, machine: str = "linux-source-6.1", update: str = "") -> None:
+        """Let only refreshed lists of the lab's own know the package, and apt-get deliver by them.
+
+        ``machine`` is what the machine's lists know; ``update`` replaces what `update` does.
+        """
+        text = SHOW.format("6.12.9-1", hashlib.sha256(CONTENT).hexdigest())
+        lists = self.own / "lists"
+        self.script(
+            "apt-cache",
+            f"""case "$*" in
+*Lists={lists}*pkgnames*) [ ! -e {lists}/x_Packages ] || echo {PACKAGE} ;;
+*pkgnames*) echo {machine} ;;
+*Lists={lists}*"show --no-all-versions {PACKAGE}")
+    [ -e {lists}/x_Packages ] || exit 100
+    printf '%s' '{text}'
+    ;;
+*) exit 100 ;;
+esac""",
+        )
+        known = f"[ -d {lists}/partial ] && [ -d {self.own}/cache/archives/partial ] || exit 9"
+        self.script(
+            "apt-get",
+            f"""case "$*" in
+*Lists={lists}*update) {known}; {update or f": > {lists}/x_Packages"} ;;
+*Lists={lists}*download*) printf '%s' '{CONTENT.decode()}' > {DEB} ;;
+*) echo "E: Failed to fetch {DEB}  404  Not Found"; exit 100 ;;
+esac""",
+        )
+
+    def gets(self, word: str) -> int:
+        """Count the calls of apt-get with a word."""
+        calls = [line.split() for line in self.calls.read_text().splitlines()]
+        return sum(call[0] == "apt-get" and word in call for call in calls)
 
     def fetch(self) -> apt.Package:
         return apt.fetch(PACKAGE, self.downloads, self.log)
@@ -85,13 +122,98 @@ def test_candidates(fake: Apt) -> None:
 
 
 def test_only_too_old_ones(fake: Apt) -> None:
+    fake.script("apt-get", "")
     fake.script("apt-cache", "echo linux-source-6.1")
-    assert apt.newest_usable(fake.downloads) == ("", "apt has only linux-source-6.1")
+    fresh = "also in lists that were refreshed just now"
+    reason = f"apt has only linux-source-6.1, {fresh}"
+    assert apt.newest_usable(fake.downloads) == ("", reason)
     fake.script("apt-cache", "")
+    reason = f"apt has no linux-source package, {fresh}"
+    assert apt.newest_usable(fake.downloads) == ("", reason)
+
+
+@pytest.mark.parametrize("machine", ["linux-source-6.1", ""])
+def test_lists_of_a_new_machine_are_refreshed_elsewhere(
+    fake: Apt, capsys: pytest.CaptureFixture[str], machine: str
+) -> None:
+    fake.is_a_new_machine(machine=machine)
+    assert apt.newest_usable(fake.downloads) == (PACKAGE, "")
+    assert f"the lab keeps its own: {fake.own}" in capsys.readouterr().err
+    assert fake.fetch().file.read_bytes() == CONTENT
+    assert fake.gets("update") == 1
+
+
+def test_package_by_name_on_a_new_machine(fake: Apt) -> None:
+    fake.is_a_new_machine()
+    package = fake.fetch()
+    assert (package.version, package.vouched) == ("6.12.9-1", True)
+    assert fake.fetch() == package
+    assert (fake.gets("update"), fake.gets("download")) == (1, 1)
+    options = fake.calls.read_text().splitlines()[-1].split()
+    assert f"Dir::Cache={fake.own}/cache" in options
+    assert str(apt_lists.CONFIGURATION) in options
+
+
+def test_stale_lists_are_refreshed_when_the_mirror_has_moved_on(fake: Apt) -> None:
+    fake.is_a_new_machine()
+    text = SHOW.format("6.12.8-1", "0" * 64)
+    stale = f'case "$*" in "show --no-all-versions {PACKAGE}") printf "%s" "{text}"; exit ;; esac\n'
+    (fake.bin / "apt-cache").write_text(
+        (fake.bin / "apt-cache").read_text().replace("case", f"{stale}case", 1)
+    )
+    assert fake.fetch().version == "6.12.9-1"
+    assert (fake.gets("update"), fake.gets("download")) == (1, 2)
+
+
+def test_offline_tells_what_was_tried(fake: Apt) -> None:
+    trouble = "Failed to fetch http://mirror.invalid/InRelease  Could not resolve 'mirror.invalid'"
+    fake.is_a_new_machine(update=f'printf "W: %s\\n" "{trouble}" "{trouble}"')
     package, reason = apt.newest_usable(fake.downloads)
     assert package == ""
-    assert "apt has no linux-source package" in reason
-    assert "apt-get update" in reason
+    assert (
+        reason
+        == f"apt has only linux-source-6.1, and its lists could not all be refreshed: {trouble}"
+    )
+    with pytest.raises(AptError) as caught:
+        fake.fetch()
+    assert caught.value.message.endswith(f"could not all be refreshed: {trouble}")
+    assert "mirror" in caught.value.hint
+
+
+def test_own_lists_of_an_earlier_day_serve_offline(fake: Apt) -> None:
+    fake.is_a_new_machine()
+    fake.fetch()
+    (fake.downloads / DEB).unlink()
+    fake.script("apt-get", f"case $* in *update) exit 100 ;; esac; printf 'the package' > {DEB}")
+    assert apt.newest_usable(fake.downloads) == (PACKAGE, "")
+    assert fake.fetch().vouched
+
+
+def test_one_source_of_many_may_be_gone(fake: Apt) -> None:
+    lists = fake.own / "lists"
+    fake.is_a_new_machine(update=f"echo 'E: no Release file'; : > {lists}/x_Packages; exit 100")
+    assert apt.newest_usable(fake.downloads) == (PACKAGE, "")
+
+
+def test_many_complaints_are_cut(fake: Apt) -> None:
+    fake.is_a_new_machine(update="for n in 1 2 3 4 5; do echo W: source $n; done")
+    reason = apt.newest_usable(fake.downloads)[1]
+    assert reason.endswith(f"source 2; source 3; and 2 more in {fake.own}/update.log")
+
+
+def test_no_space_for_own_lists(fake: Apt) -> None:
+    fake.is_a_new_machine(update="echo 'E: write (28: No space left on device)'; exit 100")
+    with pytest.raises(DiskFullError, match=f"no space left while writing {fake.own}"):
+        apt.newest_usable(fake.downloads)
+
+
+def test_own_lists_that_cannot_be_kept(fake: Apt) -> None:
+    fake.is_a_new_machine()
+    fake.own.parent.parent.touch()
+    with pytest.raises(LabError) as caught:
+        apt.newest_usable(fake.downloads)
+    assert str(fake.own) in caught.value.message
+    assert "XDG_CACHE_HOME" in caught.value.hint
 
 
 def test_no_apt(fake: Apt) -> None:
@@ -110,24 +232,25 @@ def test_no_apt_but_the_package_is_there(fake: Apt, capsys: pytest.CaptureFixtur
     assert "which is there already" in capsys.readouterr().err
 
 
-def test_no_such_package_hints_at_update(fake: Apt) -> None:
+def test_no_such_package_anywhere(fake: Apt) -> None:
     fake.script("apt-cache", "echo 'E: No packages found' >&2; exit 100")
-    with pytest.raises(AptError, match=f"apt has no package {PACKAGE}") as caught:
+    fake.script("apt-get", "")
+    with pytest.raises(AptError, match=f"apt has no package {PACKAGE}.* refreshed just now"):
         fake.fetch()
-    assert "apt-get update" in caught.value.hint
 
 
 @pytest.mark.parametrize(
-    ("said", "hint"),
-    [("404  Not Found [IP: 192.0.2.1 80]", "apt-get update"), ("Could not resolve", "mirror")],
+    ("said", "refreshed"),
+    [("404  Not Found [IP: 192.0.2.1 80]", True), ("Could not resolve", False)],
 )
-def test_failed_download(fake: Apt, said: str, hint: str) -> None:
+def test_failed_download(fake: Apt, said: str, *, refreshed: bool) -> None:
     fake.offers()
     fake.script("apt-get", f"echo 'E: Failed to fetch x.deb  {said}'; exit 100")
     with pytest.raises(AptError) as caught:
         fake.fetch()
     assert said in caught.value.message
-    assert hint in caught.value.hint
+    assert "check that this machine reaches a mirror" in caught.value.hint
+    assert bool(fake.gets("update")) is refreshed
 
 
 def test_offline_uses_an_older_one_that_is_there(fake: Apt) -> None:

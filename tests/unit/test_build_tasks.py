@@ -61,10 +61,6 @@ class Lab:
         kernel_task.kernel(self.selection)
         kernel_task.module(self.selection, self.module)
         rootfs_task.tool(self.selection, self.tool)
-        generator = self.at.gen_init_cpio
-        generator.parent.mkdir(exist_ok=True)
-        generator.write_text('#!/bin/sh\ncat "$3"\n')
-        generator.chmod(0o755)
         rootfs_task.initramfs(self.selection)
 
 

@@ -12,12 +12,13 @@ from kernel.task import BUILD_TOOLS
 def test_lines_of_the_table(tmp_path: Path) -> None:
     table = tmp_path / "tools.txt"
     table.write_text(
-        "# comment\n\ncmd:bc  bc1 bc2 bc3  kernel build: timeconst.h\nfile:/a,/b d f a w\n"
+        "# comment\n\ncmd:bc build bc1 bc2 bc3  kernel build: timeconst.h\nfile:/a,/b run d f a w\n"
     )
 
     one, two = read_table(table)
 
     assert (one.command, one.debian, one.fedora, one.arch) == ("bc", "bc1", "bc2", "bc3")
+    assert (one.work, two.work) == ("build", "run")
     assert one.why == "kernel build: timeconst.h"
     assert two.command == ""
 
@@ -51,6 +52,7 @@ def test_require_names_the_first_that_is_missing(
 
 
 def test_every_tool_that_the_build_asks_for_is_in_the_table() -> None:
-    commands = {need.command for need in read_table(TABLE)}
+    works = {need.command: need.work for need in read_table(TABLE)}
 
-    assert {*BUILD_TOOLS, "busybox", "lz4", "qemu-system-x86_64"} <= commands
+    assert {works[name] for name in (*BUILD_TOOLS, "busybox", "lz4")} == {"build"}
+    assert works["qemu-system-x86_64"] == "run"

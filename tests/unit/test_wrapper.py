@@ -12,7 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from host.tools import WORK, read_table
 from tests.unit.wrapper_machine import (
+    BASE_TOOLS,
     PYTHON,
     ROOT,
     SUDO,
@@ -228,18 +230,78 @@ def test_package_of_several_missing_tools_is_named_once(machine: Machine) -> Non
 
 def test_every_line_of_the_table_has_its_columns() -> None:
     lines = (ROOT / "host/tools.txt").read_text().splitlines()
-    rows = [line.split(None, 4) for line in lines if line and not line.startswith("#")]
+    rows = [line.split(None, 5) for line in lines if line and not line.startswith("#")]
     assert rows
     for row in rows:
-        assert len(row) == 5, row
-        assert all(re.fullmatch(r"[a-z0-9][a-z0-9.+-]+", package) for package in row[1:4]), row
+        assert len(row) == 6, row
+        assert row[1] in WORK, row
+        assert all(re.fullmatch(r"[a-z0-9][a-z0-9.+-]+", package) for package in row[2:5]), row
 
 
-def test_unknown_probe_in_the_table_is_an_error(machine: Machine) -> None:
+@pytest.mark.parametrize(
+    ("row", "told"),
+    [
+        ("comand:gcc build gcc gcc gcc typing error", "unknown probe 'comand:gcc'"),
+        ("cmd:gcc gcc gcc gcc forgotten column", "unknown word 'gcc' in column 'for'"),
+    ],
+)
+def test_mistake_in_the_table_is_an_error(machine: Machine, row: str, told: str) -> None:
     with (machine.checkout / "host/tools.txt").open("a") as table:
-        table.write("comand:gcc gcc gcc gcc typing error\n")
+        table.write(f"{row}\n")
     result = machine.run()
-    assert "unknown probe 'comand:gcc'" in result.stderr
+    assert told in result.stderr
+    assert result.returncode == 3
+
+
+# One need of each kind of work.
+RUN, BUILD, REPRODUCE, TEST = "qemu-system-x86_64", "gcc", "faketime", "pod2man"
+
+
+@pytest.mark.parametrize(
+    ("command", "needed"),
+    [
+        ("", (RUN, BUILD)),
+        ("verify", (RUN, BUILD)),
+        ("build", (RUN, BUILD)),
+        ("kernel=6.12 boot", (RUN, BUILD)),
+        ("bundle= verify", (RUN, BUILD)),
+        ("bundle=x build", (RUN, BUILD)),
+        ("bundle=x build verify", (RUN, BUILD)),
+        ("verify bundle=x", (RUN,)),
+        ("bundle=x topology=switch", (RUN,)),
+        ("bundle=a=b verify", (RUN,)),
+        ("compare build test", (RUN,)),
+        ("summary", (RUN,)),
+        ("clean kernel", (RUN,)),
+        ("reproduce", (RUN, BUILD, REPRODUCE)),
+        ("reproduce manifest=x verify", (RUN, BUILD, REPRODUCE)),
+        ("build test", (RUN, BUILD, REPRODUCE, TEST)),
+        ("kernel=6.12 test:unit", (RUN, BUILD, REPRODUCE, TEST)),
+    ],
+)
+def test_only_what_the_command_line_is_about_is_asked_for(
+    machine: Machine, command: str, needed: tuple[str, ...]
+) -> None:
+    for name in (RUN, BUILD, REPRODUCE):
+        machine.remove_tool(name)
+    (machine.state / TEST).unlink()
+    result = machine.run(*command.split(), P2PLAB_NO_INSTALL="1")
+    assert [line.split()[2] for line in missing_lines(result)] == list(needed)
+    assert result.returncode == 3
+
+
+def test_bundle_is_verified_on_a_machine_that_cannot_build(machine: Machine) -> None:
+    for need in read_table():
+        if need.work != "run" and need.command and need.command not in BASE_TOOLS:
+            machine.remove_tool(need.command)
+    for command in (["verify", "bundle=x.tar.xz"], ["compare", "a", "b"]):
+        result = machine.run(*command, P2PLAB_NO_INSTALL="1")
+        assert "doit: missing" not in result.stderr
+        assert result.stdout.endswith("".join(f"arg={word}\n" for word in command))
+        assert result.returncode == 7
+    result = machine.run("build", P2PLAB_NO_INSTALL="1")
+    assert "missing: gcc (compiles kernel, module and tool)" in result.stderr
+    assert not any("disorderfs" in line for line in missing_lines(result))
     assert result.returncode == 3
 
 

@@ -1,0 +1,54 @@
+"""Directories in which programs work that do not write each file in one step: make, compilers.
+
+Whoever is killed there leaves files that are cut short and yet newer than all that they are made
+from, so that make takes them for finished. (Kbuild notes the command of a target when that is
+done, which helps with the first build of most files, but not with the next one, and not with
+files that are made by a plain `echo`.) A marker beside the directory tells, and the work then
+starts with an empty one.
+"""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from host.files import no_space_named, remove
+from host.process import ProgramKilled
+
+
+@contextmanager
+def finished_or_empty(folder: Path, *, keep: Path | None = None) -> Iterator[None]:
+    """Run the block that works in ``folder``; empty that first if the last one was killed.
+
+    ``keep`` is a file below it that stays, since another stage wrote it, in one step. An orderly
+    end, with an error too, leaves the directory as it is: make removes what it had begun.
+
+    Raises:
+        DiskFullError: there is no space for the marker.
+    """
+    marker = folder.with_name(f".{folder.name}.unfinished")
+    if marker.exists():
+        print(f"the last work in {folder} was killed: it starts afresh", file=sys.stderr)
+        empty(folder, keep=keep)
+    with no_space_named(marker):
+        marker.parent.mkdir(parents=True, exist_ok=True)
+        marker.touch()
+    try:
+        yield
+    except ProgramKilled:
+        raise
+    except BaseException:
+        remove(marker)
+        raise
+    remove(marker)
+
+
+def empty(folder: Path, *, keep: Path | None = None) -> None:
+    """Remove all that is in a directory, except for the one file ``keep``, which may be deep."""
+    for path in folder.iterdir() if folder.is_dir() else ():
+        if path == keep:
+            continue
+        if keep is not None and keep.is_relative_to(path):
+            empty(path, keep=keep)
+        else:
+            remove(path)
