@@ -18,7 +18,7 @@ BASE_FRAGMENT = CONFIGS / "p2pdma.config"
 # Commands of doit that only look at tasks: they must not ask the network what auto means.
 ONLY_SHOWING = {"list", "help", "info", "dumpdb", "tabcompletion", "forget", "clean"}
 # Tasks that use no kernel: they must work where none can be had.
-KERNELLESS = {"settings", "test:lint", "test:format", "test:types", "test:unit"}
+KERNELLESS = {"settings", "summary", "test:lint", "test:format", "test:types", "test:unit"}
 
 
 @dataclass(frozen=True)
