@@ -13,7 +13,7 @@ from kernel.external import module_sources
 from kernel.registry import TreeKernel
 from kernel.selection import DEFAULT_TASK, select
 from rootfs.sources import tool_sources
-from settings.paths import DIST, PROJECT
+from settings.paths import BUILD, DIST, PROJECT, TESTS
 
 Task = dict[str, Any]
 
@@ -221,17 +221,33 @@ def task_downloads() -> Task:
 def task_test() -> Iterator[Task]:
     """run all tests, the fast ones first"""
     python = [sys.executable, "-m"]
+    pytest = [*python, "pytest", "-m"]
     steps: dict[str, tuple[str, list[str], list[str]]] = {
         "lint": ("ruff: rules", [*python, "ruff", "check", "."], []),
         "format": ("ruff: format", [*python, "ruff", "format", "--check", "."], []),
         "types": ("mypy: strict types", [*python, "mypy"], []),
-        "unit": ("no kernel needed", [*python, "pytest", "-m", "not kernel"], []),
-        "kernel": ("real kernel, real QEMU", [*python, "pytest", "-m", "kernel"], ["build"]),
+        "unit": ("no kernel needed", [*pytest, "not kernel", junit("unit")], []),
+        "kernel": ("real kernel, real QEMU", [*pytest, "kernel", junit("kernel")], ["build"]),
     }
     for name, (doc, argv, needs) in steps.items():
         yield {
             "name": name,
             "doc": doc,
-            "actions": [(stage("tests.task", "run"), [argv, SELECTED])],
+            "actions": [(stage("tests.task", "run"), [name, argv, SELECTED])],
             "task_dep": needs,
+            "clean": cleaning(TESTS / f"{name}.json", TESTS / f"{name}.xml"),
         }
+
+
+def junit(step: str) -> str:
+    """Return pytest's option for the report of a test step."""
+    return f"--junitxml={TESTS.relative_to(PROJECT)}/{step}.xml"
+
+
+def task_summary() -> Task:
+    """gather logs and reports in dist/run, and tell on one page how everything ended"""
+    lock = BUILD / "summary.lock"
+    return {
+        "actions": [(stage("bundle.summary", "run", lock=lock), [BUILD, DIST])],
+        "clean": cleaning(DIST / "run", DIST / "summary.md"),
+    }

@@ -22,6 +22,7 @@ KERNELLESS = {
     "disk",
     "downloads",
     "settings",
+    "summary",
     "test:lint",
     "test:format",
     "test:types",

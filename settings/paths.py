@@ -10,6 +10,7 @@ PROJECT = Path(__file__).resolve().parent.parent
 CONFIGS = PROJECT / "configs"
 BUILD = PROJECT / "build"
 DIST = PROJECT / "dist"  # all that is meant to be kept: bundles, logs and reports of a run
+TESTS = BUILD / "tests"  # how each step of `doit test` ended, and JUnit files
 AUTO_KERNEL = BUILD / "auto-kernel.json"  # what kernel=auto was decided to be
 DOWNLOADS_VARIABLE = "P2PLAB_DOWNLOADS"
 OTHER_DOWNLOADS = f"choose another download directory with the variable {DOWNLOADS_VARIABLE}"

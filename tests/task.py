@@ -3,9 +3,13 @@
 import json
 import os
 import subprocess
+import time
+from datetime import UTC, datetime
 
 from host.errors import LabError
+from host.files import write_text
 from kernel.selection import Selection
+from settings.paths import TESTS
 
 # Tell the tests with a real kernel which build to use, and how to name it to another doit; see
 # tests/integration/conftest.py.
@@ -17,8 +21,13 @@ class TestsFailed(LabError):
     """A linter, a type checker or a test has something to say."""
 
 
-def run(argv: list[str], selection: Selection) -> None:
-    """Run one test program.
+def run(step: str, argv: list[str], selection: Selection) -> None:
+    """Run one test program, and write down how it ended.
+
+    Args:
+        step: its name, one of ``bundle.records.TEST_STEPS``.
+        argv: the program.
+        selection: the build that tests with a real kernel use.
 
     Raises:
         TestsFailed: it did not end with 0.
@@ -28,6 +37,20 @@ def run(argv: list[str], selection: Selection) -> None:
         WORKSPACE_VARIABLE: str(selection.workspace.root),
         SETTINGS_VARIABLE: json.dumps(selection.given),
     }
+    # Of a run that is killed there must be no older report to take for its own.
+    (TESTS / f"{step}.xml").unlink(missing_ok=True)
+    started, clock = datetime.now(UTC), time.monotonic()
+    _write_record(step, started, 0.0, None)
     done = subprocess.run(argv, env=environment, check=False)
+    _write_record(step, started, time.monotonic() - clock, done.returncode)
     if done.returncode != 0:
         raise TestsFailed(f"`{' '.join(argv[1:])}` ended with {done.returncode}")
+
+
+def _write_record(step: str, started: datetime, seconds: float, exit_code: int | None) -> None:
+    record = {
+        "started": started.isoformat(timespec="seconds"),
+        "seconds": round(seconds, 1),
+        "exit_code": exit_code,
+    }
+    write_text(TESTS / f"{step}.json", json.dumps(record) + "\n")

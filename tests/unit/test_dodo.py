@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from bundle.records import TEST_STEPS
 from kernel.selection import KERNELLESS
 from settings.paths import PROJECT
 
@@ -100,7 +101,9 @@ def test_every_action_names_a_function_that_takes_its_arguments(checkout: Checko
     assert tasks["kernel"]["calls"] == ["kernel.task.kernel"]
     assert tasks["verify"]["calls"] == ["verify.task.run"]
     assert tasks["build"]["calls"] == []
-    assert {f"test:{name}" for name in ("lint", "format", "types", "unit", "kernel")} < set(tasks)
+    assert [name for name in tasks if name.startswith("test:")] == [
+        f"test:{step}" for step in TEST_STEPS
+    ]
     assert set(tasks) > KERNELLESS
 
 
@@ -143,6 +146,15 @@ def test_start_imports_no_stage_and_no_big_library(checkout: Checkout) -> None:
     stages = {f"{stage}.task" for stage in ("kernel", "rootfs", "boot", "verify")}
     assert "kernel.selection" in imported
     assert imported.isdisjoint(heavy | stages)
+
+
+def test_summary_of_nothing_asks_nobody(checkout: Checkout) -> None:
+    done = checkout.doit("summary")
+
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: nothing has been run here")
+    assert len(done.stderr.splitlines()) == 2
+    assert (checkout.root / "dist/summary.md").is_file()
 
 
 def test_settings_are_shown_without_any_kernel(checkout: Checkout) -> None:

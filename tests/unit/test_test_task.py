@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from bundle.records import read_step
 from kernel.choice import Choice
 from kernel.registry import AptKernel
 from kernel.selection import Selection
@@ -12,6 +13,14 @@ from settings.command_line import read_settings
 from settings.parse import Root
 from settings.paths import CONFIGS, Workspace
 from tests import task
+
+
+@pytest.fixture(autouse=True)
+def records(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """Keep the records away from those of the run that these tests are part of."""
+    folder = tmp_path / "tests"
+    monkeypatch.setattr(task, "TESTS", folder)
+    return folder
 
 
 @pytest.fixture
@@ -27,11 +36,35 @@ def test_program_learns_which_build_to_use(
     names = (task.WORKSPACE_VARIABLE, task.SETTINGS_VARIABLE)
     code = f"import os; print(*map(os.environ.get, {names!r}))"
 
-    task.run([sys.executable, "-c", code], selection)
+    task.run("unit", [sys.executable, "-c", code], selection)
 
     assert capfd.readouterr().out == f'{selection.workspace.root} {{"jobs": "3"}}\n'
 
 
 def test_failing_program_is_one_message(selection: Selection) -> None:
     with pytest.raises(task.TestsFailed, match=r"^`-c import sys; sys.exit\(3\)` ended with 3$"):
-        task.run([sys.executable, "-c", "import sys; sys.exit(3)"], selection)
+        task.run("unit", [sys.executable, "-c", "import sys; sys.exit(3)"], selection)
+
+
+@pytest.mark.parametrize("code", [0, 3])
+def test_how_a_step_ended_is_written_down(selection: Selection, records: Path, code: int) -> None:
+    try:
+        task.run("unit", [sys.executable, "-c", f"import sys; sys.exit({code})"], selection)
+    except task.TestsFailed:
+        assert code
+    assert read_step(records / "unit.json").exit_code == code
+
+
+def test_a_running_step_leaves_no_older_result(selection: Selection, records: Path) -> None:
+    records.mkdir()
+    (records / "unit.xml").write_text("of an earlier run")
+    (records / "unit.json").write_text("of an earlier run")
+    copied = records / "copied.json"
+    look = (
+        f"import os, shutil; shutil.copy({str(records / 'unit.json')!r}, {str(copied)!r}); "
+        f"os._exit(os.path.exists({str(records / 'unit.xml')!r}))"
+    )
+
+    task.run("unit", [sys.executable, "-c", look], selection)
+
+    assert read_step(copied).result == "not finished"

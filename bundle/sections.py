@@ -1,0 +1,228 @@
+"""The parts of the summary page, each about one kind of thing that a run leaves behind.
+
+A part is made from whatever files are there. What is absent was not run, and what cannot be read
+gets a line that says so: neither keeps the rest from being told.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bundle.markdown import code_block, plain, table
+from bundle.records import (
+    TEST_STEPS,
+    Check,
+    Damaged,
+    Kernel,
+    Verdict,
+    read_json,
+    read_junit,
+    read_step,
+    read_verdict,
+)
+from host.files import sha256_file
+from host.progress import mebibytes
+from settings.paths import TESTS, Workspace
+
+TAIL = 25  # lines of the last log of a build that was not finished
+LISTED = 30  # rows of a table of failed checks or tests; all of them are in the files
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a run leaves things.
+
+    Attributes:
+        build: what the stages make.
+        dist: what is kept; both are in the project's folder.
+    """
+
+    build: Path
+    dist: Path
+
+    @property
+    def kept(self) -> Path:
+        """Copies of logs and reports, laid out as in ``build``."""
+        return self.dist / "run"
+
+    @property
+    def tests(self) -> Path:
+        """Records of the test steps."""
+        return self.build / TESTS.name
+
+    def name(self, path: Path) -> str:
+        """Return a path for people, as Markdown."""
+        return plain(str(path.relative_to(self.build.parent)))
+
+    def verdicts(self) -> list[Path]:
+        """Return all verdicts: those of builds, then those of bundles."""
+        of_bundles = (
+            path for path in self.dist.rglob("verdict.json") if self.kept not in path.parents
+        )
+        return [*sorted(self.build.glob("*/verify/*/verdict.json")), *sorted(of_bundles)]
+
+
+@dataclass
+class Section:
+    """A part of the page.
+
+    Attributes:
+        title: its heading.
+        heads: of its table.
+        rows: of its table.
+        lines: Markdown below the table.
+        failed: what is not good, in a few words each, as Markdown.
+    """
+
+    title: str
+    heads: tuple[str, ...]
+    rows: list[list[str]] = field(default_factory=list)
+    lines: list[str] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
+
+    @property
+    def empty(self) -> bool:
+        """Whether there was nothing to tell: it was not run."""
+        return not self.rows and not self.lines
+
+    def text(self) -> Iterator[str]:
+        """Yield its lines."""
+        yield from ("", f"## {self.title}", "")
+        yield from table(self.heads, self.rows) if self.rows else ()
+        yield from self.lines
+
+    def damaged(self, error: Damaged, place: Place) -> None:
+        """Tell of a file that cannot be read."""
+        name = place.name(error.path)
+        self.lines += ["", f"**Damaged:** {name}: {plain(error.message)}"]
+        self.failed.append(f"{name} is damaged")
+
+
+def builds(place: Place) -> Section:
+    """Tell which builds are complete, and how the others ended."""
+    section = Section("Builds", ("kernel", "build"))
+    for root in sorted(place.build.glob("*")):
+        if any((root / name).exists() for name in ("source.json", "logs", "verify")):
+            _build(section, Workspace(root), place)
+    return section
+
+
+def _build(section: Section, at: Workspace, place: Place) -> None:
+    name = plain(at.root.name)
+    parts = {"kernel": at.bzimage, "module": at.module, "tool": at.tool, "initramfs": at.initramfs}
+    missing = [part for part, path in parts.items() if not path.exists()]
+    section.rows.append([name, f"**not finished**: no {', '.join(missing)}" if missing else "done"])
+    if missing:
+        section.failed.append(f"the build of {name} is not finished")
+        section.lines += _end_of_log(at, place)
+    try:
+        if at.source_record.exists():
+            Kernel.of(read_json(at.source_record))
+    except Damaged as error:
+        section.damaged(error, place)
+
+
+def _end_of_log(at: Workspace, place: Place) -> list[str]:
+    logs = sorted(at.logs.glob("*.log"), key=lambda path: path.stat().st_mtime)
+    if not logs:
+        return []
+    lines = logs[-1].read_text(encoding="utf-8", errors="replace").splitlines()[-TAIL:]
+    return ["", f"The end of the last log, {place.name(logs[-1])}:", "", *code_block(lines)]
+
+
+def verdicts(place: Place) -> Section:
+    """Tell how every verification ended, and which checks did not pass."""
+    heads = ("topology", "outcome", "checks passed", "seconds", "on", "started", "in")
+    section = Section("Verdicts", heads)
+    for path in place.verdicts():
+        try:
+            _verdict(section, read_verdict(path), place.name(path.parent))
+        except Damaged as error:
+            section.damaged(error, place)
+    for folder in sorted(path for path in place.build.glob("*/verify/*") if path.is_dir()):
+        if not (folder / "verdict.json").exists():
+            name = plain(folder.name)
+            section.rows.append([name, "**no verdict**", *["-"] * 4, place.name(folder)])
+            section.failed.append(f"{name}: no verdict")
+    return section
+
+
+def _verdict(section: Section, verdict: Verdict, where: str) -> None:
+    topology, outcome = plain(verdict.topology), plain(verdict.outcome)
+    missed = verdict.missed
+    section.rows.append(
+        [
+            topology,
+            outcome if verdict.passed else f"**{outcome}**",
+            f"{len(verdict.checks) - len(missed)} of {len(verdict.checks)}",
+            f"{verdict.seconds:.1f}",
+            plain(f"{verdict.accel}, {verdict.cpu}"),
+            plain(verdict.started),
+            where,
+        ]
+    )
+    if not verdict.passed:
+        section.failed.append(f"{topology}: {outcome}")
+        section.lines += ["", f"### {topology}: {outcome}", ""]
+        section.lines += [f"In {where}: {plain(verdict.meaning)}: {plain(verdict.cause)}", ""]
+        section.lines += _missed(("check", "result", "detail"), missed)
+
+
+def _missed(heads: Sequence[str], checks: Sequence[Check]) -> list[str]:
+    rows = [[plain(item.title), plain(item.status), plain(item.detail)] for item in checks]
+    lines = table(heads, rows[:LISTED]) if rows else []
+    return lines + (["", f"And {len(rows) - LISTED} more."] if len(rows) > LISTED else [])
+
+
+def tests(place: Place) -> Section:
+    """Tell how each step of ``doit test`` ended, and which tests failed."""
+    section = Section("Tests", ("step", "result", "tests", "seconds", "started"))
+    if not any((place.tests / f"{name}.json").exists() for name in TEST_STEPS):
+        return section
+    for name in TEST_STEPS:
+        _step(section, name, place)
+    return section
+
+
+def _step(section: Section, name: str, place: Place) -> None:
+    record, report = place.tests / f"{name}.json", place.tests / f"{name}.xml"
+    if not record.exists():
+        section.rows.append([name, "not run", "-", "-", "-"])
+        return
+    try:
+        step = read_step(record)
+        result, seconds, started = step.result, f"{step.seconds:.0f}", plain(step.started)
+    except Damaged as error:
+        section.damaged(error, place)
+        result, seconds, started = "unknown", "-", "-"
+    counted = _counted(section, name, report, place) if report.exists() else "-"
+    if result != "passed":
+        section.failed.append(f"test:{name}: {result}")
+        result = f"**{result}**"
+    section.rows.append([name, result, counted, seconds, started])
+
+
+def _counted(section: Section, name: str, report: Path, place: Place) -> str:
+    """Return the numbers of a JUnit file, and list what failed."""
+    try:
+        found = read_junit(report)
+    except Damaged as error:
+        section.damaged(error, place)
+        return "report damaged"
+    if found.failed:
+        section.lines += ["", f"### test:{name}", ""]
+        section.lines += _missed(("test", "result", "why"), found.failed)
+    return f"{found.count}, {len(found.failed)} failed, {found.skipped} skipped"
+
+
+def bundles(place: Place) -> Section:
+    """Tell which bundles there are, and the one sum that vouches for all of an image."""
+    section = Section("Bundles", ("bundle", "archive", "sha256 of image/SHA256SUMS"))
+    folders = {path.parent.parent.name for path in place.dist.glob("*/image/SHA256SUMS")}
+    archives = {path.name.removesuffix(".tar.xz") for path in place.dist.glob("*.tar.xz")}
+    for name in sorted(folders | archives):
+        archive = place.dist / f"{name}.tar.xz"
+        sums = place.dist / name / "image/SHA256SUMS"
+        size = mebibytes(archive.stat().st_size) if archive.exists() else "**none**"
+        section.rows.append([plain(name), size, sha256_file(sums) if sums.exists() else "-"])
+    return section
