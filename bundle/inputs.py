@@ -1,6 +1,6 @@
 """Gather every input of an image: what it was made from, by whom, with which programs."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 
@@ -27,7 +27,7 @@ RECIPE_FILES = (
     "bundle/manifest.schema.json",
     "requirements.lock",
 )
-SOURCES = {
+SOURCES: dict[str, Callable[[Path], list[Path]]] = {
     "p2pmem-pci": module_sources,
     "p2pmem-test": tool_sources,
     "rootfs": lambda _folder: script_sources(),
