@@ -12,7 +12,7 @@ from host.task import EXPECTED, Reporter, as_made, report, stage
 from kernel.external import module_sources
 from kernel.registry import TreeKernel
 from kernel.selection import select
-from settings.paths import PROJECT
+from settings.paths import PROJECT, invoked_from
 
 Task = dict[str, Any]
 
@@ -162,6 +162,14 @@ def task_verify() -> Task:
         # First of all: should the build fail, no verdict of an earlier one may be found.
         "task_dep": ["_no_verdict", "build"],
         "clean": cleaning(AT.root / "verify"),
+    }
+
+
+def task_compare() -> Task:
+    """explain what differs between two bundles: doit compare A B"""
+    return {
+        "actions": [(stage("bundle.compare", "run"), [], {"invoked_from": invoked_from()})],
+        "pos_arg": "words",
     }
 
 

@@ -55,11 +55,11 @@ def stage(
     ``lock`` a second doit that comes to the same place waits, and says so.
     """
 
-    def action(*args: object) -> StageFailed | None:
+    def action(*args: object, **options: object) -> StageFailed | None:
         held = locked(lock, f"{module}.{function}") if lock else nullcontext()
         try:
             with _terminable(), held:
-                getattr(importlib.import_module(module), function)(*args)
+                getattr(importlib.import_module(module), function)(*args, **options)
         except EXPECTED as error:
             told = report(error)
             return StageFailed(told.message, told.exit_code)

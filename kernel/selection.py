@@ -18,7 +18,9 @@ BASE_FRAGMENT = CONFIGS / "p2pdma.config"
 # Commands of doit that only look at tasks: they must not ask the network what auto means.
 ONLY_SHOWING = {"list", "help", "info", "dumpdb", "tabcompletion", "forget", "clean"}
 # Tasks that use no kernel: they must work where none can be had.
-KERNELLESS = {"settings", "test:lint", "test:format", "test:types", "test:unit"}
+KERNELLESS = {"compare", "settings", "test:lint", "test:format", "test:types", "test:unit"}
+# Tasks to which all words behind them belong.
+TAKING_WORDS = {"compare"}
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,11 @@ def _require_tree(tree: Path, given: str) -> None:
 
 def _needs_kernel(argv: Sequence[str]) -> bool:
     words = [word for word in argv if not word.startswith("-") and "=" not in word]
-    return not words or (words[0] not in ONLY_SHOWING and not KERNELLESS.issuperset(words))
+    if not words:
+        return True
+    ends = [place for place, word in enumerate(words, 1) if word in TAKING_WORDS]
+    tasks = words[: ends[0]] if ends else words
+    return words[0] not in ONLY_SHOWING and not KERNELLESS.issuperset(tasks)
 
 
 def _plain(name: str) -> str:
