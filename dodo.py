@@ -13,7 +13,7 @@ from kernel.external import module_sources
 from kernel.registry import TreeKernel
 from kernel.selection import DEFAULT_TASK, select
 from rootfs.sources import tool_sources
-from settings.paths import BUILD, DIST, PROJECT, TESTS
+from settings.paths import BUILD, DIST, PROJECT, TESTS, invoked_from
 
 Task = dict[str, Any]
 
@@ -187,6 +187,14 @@ def task_bundle() -> Task:
         "actions": [(stage("bundle.task", "bundle", lock=VERDICT_LOCK), [SELECTED])],
         "task_dep": ["_no_verdict", "image"],
         "clean": cleaning(BUNDLE, BUNDLE.with_name(f"{BUNDLE.name}.tar.xz")),
+    }
+
+
+def task_compare() -> Task:
+    """explain what differs between two bundles: doit compare A B"""
+    return {
+        "actions": [(stage("bundle.compare", "run"), [], {"invoked_from": invoked_from()})],
+        "pos_arg": "words",
     }
 
 

@@ -112,13 +112,14 @@ def _layout(folder: Path) -> Iterator[str]:
         yield "it is no folder"
         return
     found = sorted(os.scandir(folder), key=lambda entry: entry.name)
+    if IMAGE not in [entry.name for entry in found]:
+        yield f"it has no folder {IMAGE}/"
+        return  # so it is something else, maybe with thousands of files
     for entry in found:
         if entry.name not in (IMAGE, EVIDENCE):
             yield f"{entry.name!r}: extra; a bundle has only {IMAGE}/ and {EVIDENCE}/"
         elif not entry.is_dir(follow_symlinks=False):
             yield f"{entry.name}: no folder"
-    if IMAGE not in [entry.name for entry in found]:
-        yield f"{IMAGE}/: missing"
 
 
 def _manifest(image: Path) -> Manifest:

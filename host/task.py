@@ -56,7 +56,7 @@ def stage(
     a place that the stage reads: others may read there too, but whoever writes there waits.
     """
 
-    def action(*args: object) -> StageFailed | None:
+    def action(*args: object, **options: object) -> StageFailed | None:
         name = f"{module}.{function}"
         try:
             with _terminable(), ExitStack() as held:
@@ -64,7 +64,7 @@ def stage(
                     held.enter_context(locked(lock, name))
                 if reads:
                     held.enter_context(locked(reads, name, shared=True))
-                getattr(importlib.import_module(module), function)(*args)
+                getattr(importlib.import_module(module), function)(*args, **options)
         except EXPECTED as error:
             told = report(error)
             return StageFailed(told.message, told.exit_code)

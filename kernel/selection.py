@@ -19,6 +19,7 @@ BASE_FRAGMENT = CONFIGS / "p2pdma.config"
 ONLY_SHOWING = {"list", "help", "info", "dumpdb", "tabcompletion", "forget", "clean"}
 # Tasks that use no kernel: they must work where none can be had.
 KERNELLESS = {
+    "compare",
     "disk",
     "downloads",
     "settings",
@@ -28,6 +29,8 @@ KERNELLESS = {
     "test:types",
     "test:unit",
 }
+# Tasks to which all words behind them belong.
+TAKING_WORDS = {"compare"}
 DEFAULT_TASK = "verify"  # what plain `doit` does
 # Settings that one task reads; and those that it must not be given with, since the file named
 # by the setting decides them.
@@ -140,7 +143,9 @@ def _needs_kernel(argv: Sequence[str]) -> bool:
 
 
 def _task_words(argv: Sequence[str]) -> list[str]:
-    return [word for word in argv if not word.startswith("-") and "=" not in word]
+    words = [word for word in argv if not word.startswith("-") and "=" not in word]
+    ends = (number for number, word in enumerate(words, 1) if word in TAKING_WORDS)
+    return words[: next(ends, len(words))]
 
 
 def plain(name: str) -> str:

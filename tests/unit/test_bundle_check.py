@@ -127,13 +127,18 @@ def test_fifo_is_not_opened(folder: Path) -> None:
 
 def test_top_of_a_bundle_has_two_parts_and_nothing_else(folder: Path) -> None:
     (folder / "README").touch()
-    (folder / "image").rename(folder / "images")
+    (folder / "images").mkdir()
 
     assert refusal(folder) == [
         "'README': extra; a bundle has only image/ and evidence/",
         "'images': extra; a bundle has only image/ and evidence/",
-        "image/: missing",
     ]
+
+
+def test_folder_that_is_no_bundle_is_not_listed(folder: Path) -> None:
+    (folder / "image").rename(folder / "other")
+
+    assert refusal(folder) == ["it has no folder image/"]
 
 
 def test_bundle_that_is_no_folder(tmp_path: Path) -> None:

@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from bundle.archive import pack
 from bundle.records import TEST_STEPS
 from kernel.selection import KERNELLESS
 from settings.paths import PROJECT
+from tests.unit.bundle_fixtures import BUNDLE_NAME, make_bundle
 
 # There is no network, and whoever asks it is heard.
 NO_NETWORK = """
@@ -35,7 +37,8 @@ for task in load_tasks(vars(dodo)):
     for action in task.actions:
         module, _, name = action.py_callable.__name__.rpartition(".")
         function = getattr(importlib.import_module(module), name)
-        inspect.signature(function).bind(*action.args, **action.kwargs)
+        typed = {task.pos_arg: []} if task.pos_arg else {}
+        inspect.signature(function).bind(*action.args, **action.kwargs, **typed)
         calls.append(f"{module}.{name}")
     for action in task.clean_actions:
         inspect.signature(action.py_callable).bind(*action.args, **action.kwargs)
@@ -162,6 +165,25 @@ def test_settings_are_shown_without_any_kernel(checkout: Checkout) -> None:
 
     assert (done.returncode, done.stderr) == (0, "")
     assert "kernel=auto" in done.stdout
+
+
+def test_bundles_are_compared_without_any_kernel(checkout: Checkout, tmp_path: Path) -> None:
+    """Relative paths start where the user is, which is not the checkout."""
+    here = Path(checkout.environment["P2PLAB_INVOKED_FROM"])
+    pack(make_bundle(tmp_path), here / "a.tar.xz")
+    shutil.copytree(tmp_path / BUNDLE_NAME, here / "b")
+
+    same = checkout.doit("compare", "a.tar.xz", "b")
+    (here / "b/image/bzImage").write_text("another kernel")
+    changed = checkout.doit("compare", "a.tar.xz", "b")
+    alone = checkout.doit("compare", "a.tar.xz")
+
+    assert (same.returncode, same.stdout.splitlines()[-1]) == (0, "all outputs are the same")
+    assert "asked" not in same.stderr  # neither network nor apt
+    assert changed.returncode == 22
+    assert "image/bzImage: changed" in changed.stderr
+    assert (alone.returncode, "takes two bundles, not 1" in alone.stderr) == (64, True)
+    assert not any("Traceback" in run.stderr for run in (same, changed, alone))
 
 
 @pytest.mark.parametrize(

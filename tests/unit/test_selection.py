@@ -80,6 +80,9 @@ def test_other_fragments_are_another_workspace(tmp_path: Path) -> None:
         (["accel=tcg", "settings"], False),
         (["test:unit"], False),
         (["test:lint", "test:types"], False),
+        (["compare", "dist/a", "build"], False),
+        (["settings", "compare", "verify", "boot"], False),
+        (["build", "compare", "a", "b"], True),
     ],
 )
 def test_network_is_asked_only_where_a_kernel_is_needed(

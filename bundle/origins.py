@@ -1,0 +1,119 @@
+"""What each output of an image is made from: the inputs that can be why its bytes differ.
+
+Inputs go by dotted names (``inputs_of``). What was asked for, and which commit the lab is at,
+is told about an image but is not in what is built; the sums of kernel and recipe are.
+"""
+
+import re
+from dataclasses import asdict, dataclass
+from fnmatch import fnmatchcase
+
+from bundle.manifest import FileInput, KernelInput, LabInput, Manifest, ToolInput
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What an output is made from.
+
+    Attributes:
+        inputs: patterns of names, the last fitting one decides; ``!`` says that it is none.
+        outputs: the same for other outputs, which are in it or told about in it.
+    """
+
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...] = ()
+
+    def has_input(self, name: str) -> bool:
+        """Return whether an input can be why this output differs."""
+        return _fits(name, self.inputs)
+
+    def has_output(self, name: str) -> bool:
+        """Return whether another output can be why this one differs."""
+        return _fits(name, self.outputs)
+
+
+RECIPE = "lab.recipe"
+MAKING = (RECIPE, "source_date_epoch")
+# A tool that is not known here counts: rather an unlikely reason than a false alarm.
+COMPILERS = ("tools.*", "!tools.busybox.*", "!tools.lz4.*", "!tools.lz4c.*")
+NO_COMPILERS = ("!tools.flex.*", "!tools.bison.*", "!tools.bc.*", "!tools.perl.*")
+LINUX = ("kernel.sha256", "kernel.version", "kernel.release", "fragments.*.sha256", *MAKING)
+KERNEL = Origin((*LINUX, *COMPILERS))
+LZ4 = ("tools.lz4.*", "tools.lz4c.*")  # under the second name it packs older kernels
+# These tell about everything, and about the sums of all others; not of each other, or each would
+# be the other's reason.
+ABOUT_ALL = ("README", "sbom.cdx.json")
+TOLD = Origin(("*",), ("*", *(f"!{name}" for name in ABOUT_ALL)))
+
+ORIGINS = {
+    "bzImage": Origin((*KERNEL.inputs, *LZ4)),
+    "vmlinux": KERNEL,
+    "System.map": KERNEL,
+    ".config": KERNEL,
+    "p2pmem_pci.ko": Origin((*LINUX, "sources.p2pmem-pci", *COMPILERS)),
+    "p2pmem-test": Origin((*MAKING, "sources.p2pmem-test", *COMPILERS, *NO_COMPILERS)),
+    # kernel: its gen_init_cpio packs, and its release is in the path of the module
+    "initramfs.cpio.lz4": Origin(
+        (
+            *MAKING,
+            "kernel.sha256",
+            "kernel.release",
+            "sources.rootfs",
+            "tools.busybox.*",
+            *LZ4,
+        ),
+        ("p2pmem_pci.ko", "p2pmem-test"),
+    ),
+    "boot.sh": Origin((RECIPE, "topology.*", "cpu")),
+    "topology.toml": Origin(("topology.sha256",)),
+    "scenario.toml": Origin(("scenario.sha256",)),
+    **dict.fromkeys(ABOUT_ALL, TOLD),
+}
+FRAGMENT = re.compile(r"fragments/([0-9]+)-.*")
+UNKNOWN = Origin(())
+
+
+def origin_of(output: str, *, everywhere: bool = True) -> Origin:
+    """Return what an output is made from.
+
+    Args:
+        output: its name in the image.
+        everywhere: whether all the images that are compared have it. What else there is than
+            fragments is decided by the recipe alone.
+    """
+    if fragment := FRAGMENT.fullmatch(output):
+        return Origin((f"fragments.{fragment[1]}.*",))
+    return ORIGINS.get(output, UNKNOWN) if everywhere else Origin((RECIPE,))
+
+
+def inputs_of(manifest: Manifest) -> dict[str, str]:
+    """Return all inputs of an image as text, by dotted names such as ``tools.gcc.version``."""
+    found = {
+        "cpu": manifest.cpu,
+        "source_date_epoch": str(manifest.source_date_epoch),
+        **{f"sources.{source.name}": source.sha256 for source in manifest.sources},
+    }
+    groups: dict[str, KernelInput | LabInput | FileInput | ToolInput] = {
+        "kernel": manifest.kernel,
+        "lab": manifest.lab,
+        "topology": manifest.topology,
+        "scenario": manifest.scenario,
+        # By place: later ones win, so another order is another input.
+        **{f"fragments.{place}": item for place, item in enumerate(manifest.fragments)},
+        **{f"tools.{tool.name}": tool for tool in manifest.tools},
+    }
+    for group, value in groups.items():
+        fields = asdict(value)
+        if isinstance(value, ToolInput):
+            del fields["name"]  # is in the group's
+        found |= {f"{group}.{field}": _text(item) for field, item in fields.items()}
+    return found
+
+
+def _text(value: object) -> str:
+    return ("no", "yes")[value] if isinstance(value, bool) else str(value)
+
+
+def _fits(name: str, patterns: tuple[str, ...]) -> bool:
+    fitting = [item for item in patterns if fnmatchcase(name, item.removeprefix("!"))]
+    return bool(fitting) and not fitting[-1].startswith("!")
