@@ -55,6 +55,14 @@ def task_slow():
     return {{"actions": [(stage("stages", "slow", lock=LOCK), [])]}}
 
 
+def task_reader():
+    return {{"actions": [(stage("stages", "fine", reads=LOCK), ["read"])]}}
+
+
+def task_slow_reader():
+    return {{"actions": [(stage("stages", "slow", reads=LOCK), [])]}}
+
+
 def task_last():
     return {{"actions": [(stage("stages", "fine"), ["last"])]}}
 """
@@ -195,18 +203,26 @@ def test_signal_ends_what_the_stage_started(lab: Path, number: int) -> None:
     assert out == "== slow\n"
 
 
-def test_a_second_doit_waits_for_the_first(lab: Path) -> None:
-    with subprocess.Popen(doit("slow"), cwd=lab, stderr=subprocess.DEVNULL) as first:
+@pytest.mark.parametrize(
+    ("first", "second"), [("slow", "reader"), ("slow_reader", "fine"), ("slow", "fine")]
+)
+def test_nobody_reads_where_another_one_writes(lab: Path, first: str, second: str) -> None:
+    with subprocess.Popen(doit(first), cwd=lab, stderr=subprocess.DEVNULL) as one:
         wait_for(lab / "started")
-        with subprocess.Popen(
-            doit("fine"), cwd=lab, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        ) as second:
-            assert second.stderr is not None
-            assert "waiting: another process is at it" in second.stderr.readline()
-            first.terminate()
-            out, _ = second.communicate(timeout=20)
+        with subprocess.Popen(doit(second), cwd=lab, stderr=subprocess.PIPE, text=True) as other:
+            assert other.stderr is not None
+            assert "waiting: another process is at it" in other.stderr.readline()
+            one.terminate()
+            assert other.wait(timeout=20) == 0
 
-    assert (second.returncode, out) == (0, "== fine\nsaid\n")
+
+def test_two_may_read_at_once(lab: Path) -> None:
+    with subprocess.Popen(doit("slow_reader"), cwd=lab, stderr=subprocess.DEVNULL) as one:
+        wait_for(lab / "started")
+        done = run(lab, "reader")
+        one.terminate()
+
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def wait_for(path: Path) -> None:
