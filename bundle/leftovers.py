@@ -19,6 +19,10 @@ KEPT = (
     "*/verify/**/qemu.sh",
     "*/verify/**/qemu.log",
     "*/verify/*/trace.log",
+    "reproduce/result.json",
+    "reproduce/*.log",
+    "reproduce/diffoscope.*",
+    "reproduce/image-*/SHA256SUMS",
     f"{TESTS.name}/*.json",
     f"{TESTS.name}/*.xml",
 )

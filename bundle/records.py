@@ -54,6 +54,17 @@ class Fields:
         """Return an object inside this one."""
         return Fields(self.path, self._data.get(name), name)
 
+    def flag(self, name: str) -> bool:
+        """Return a truth."""
+        value = self._data.get(name)
+        if not isinstance(value, bool):
+            raise Damaged(self.path, f"{name} is missing or neither true nor false")
+        return value
+
+    def names(self) -> list[str]:
+        """Return the names of all members."""
+        return list(self._data)
+
     def each(self, name: str) -> "list[Fields]":
         """Return a list of objects."""
         value = self._data.get(name)
@@ -236,3 +247,65 @@ def _failed(cases: list[ElementTree.Element]) -> Iterator[Check]:
                 title = ".".join(filter(None, (case.get("classname"), case.get("name"))))
                 yield Check(title, status, found.get("message", ""))
                 break
+
+
+@dataclass(frozen=True)
+class Variation:
+    """What differed between the two builds of ``doit reproduce``, or could not."""
+
+    name: str
+    values: tuple[str, str]
+    applied: bool
+    reason: str
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """What ``doit reproduce`` found.
+
+    Attributes:
+        same: whether both builds gave the same bytes.
+        differences: file and place in it, the first cause first.
+        variations: all that were tried.
+        seconds: of each build.
+        sums: SHA-256 of each file, by its name, of each build.
+    """
+
+    same: bool
+    differences: tuple[tuple[str, str], ...]
+    variations: tuple[Variation, ...]
+    seconds: tuple[float, float]
+    sums: tuple[dict[str, str], dict[str, str]]
+
+
+def read_reproduction(path: Path) -> Reproduction:
+    """Read the ``result.json`` of a double build.
+
+    Raises:
+        Damaged: it is not whole.
+    """
+    data = read_json(path)
+    variations = [
+        Variation(
+            item.text("name"),
+            (item.text("a"), item.text("b")),
+            item.flag("applied"),
+            item.text("reason"),
+        )
+        for item in data.each("variations")
+    ]
+    builds = data.within("builds")
+    a, b = builds.within("a"), builds.within("b")
+    return Reproduction(
+        same=data.flag("same"),
+        differences=tuple(
+            (item.text("file"), item.text("where")) for item in data.each("differences")
+        ),
+        variations=tuple(variations),
+        seconds=(a.number("seconds"), b.number("seconds")),
+        sums=(_sums(a.within("sums")), _sums(b.within("sums"))),
+    )
+
+
+def _sums(data: Fields) -> dict[str, str]:
+    return {name: data.text(name) for name in data.names()}

@@ -14,9 +14,11 @@ from bundle.records import (
     Check,
     Damaged,
     Kernel,
+    Reproduction,
     Verdict,
     read_json,
     read_junit,
+    read_reproduction,
     read_step,
     read_verdict,
 )
@@ -69,6 +71,7 @@ class Section:
     Attributes:
         title: its heading.
         heads: of its table.
+        intro: Markdown above the table.
         rows: of its table.
         lines: Markdown below the table.
         failed: what is not good, in a few words each, as Markdown.
@@ -76,6 +79,7 @@ class Section:
 
     title: str
     heads: tuple[str, ...]
+    intro: list[str] = field(default_factory=list)
     rows: list[list[str]] = field(default_factory=list)
     lines: list[str] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
@@ -83,11 +87,11 @@ class Section:
     @property
     def empty(self) -> bool:
         """Whether there was nothing to tell: it was not run."""
-        return not self.rows and not self.lines
+        return not self.intro and not self.rows and not self.lines
 
     def text(self) -> Iterator[str]:
         """Yield its lines."""
-        yield from ("", f"## {self.title}", "")
+        yield from ("", f"## {self.title}", "", *self.intro)
         yield from table(self.heads, self.rows) if self.rows else ()
         yield from self.lines
 
@@ -213,6 +217,47 @@ def _counted(section: Section, name: str, report: Path, place: Place) -> str:
         section.lines += ["", f"### test:{name}", ""]
         section.lines += _missed(("test", "result", "why"), found.failed)
     return f"{found.count}, {len(found.failed)} failed, {found.skipped} skipped"
+
+
+def reproduction(place: Place) -> Section:
+    """Tell whether two builds gave the same bytes, and how they were made unlike each other."""
+    section = Section("Reproduction", ("file", "sha256 in build A", "in build B"))
+    folder = place.build / "reproduce"
+    result = folder / "result.json"
+    try:
+        if result.exists():
+            _reproduction(section, read_reproduction(result))
+        elif folder.exists():
+            section.intro += [f"**Not finished**: there is no {place.name(result)}.", ""]
+            section.failed.append("reproduce: not finished")
+    except Damaged as error:
+        section.damaged(error, place)
+    return section
+
+
+def _reproduction(section: Section, found: Reproduction) -> None:
+    a, b = found.sums
+    if found.same and a == b:
+        told = f"Both builds gave the same {len(a)} files"
+    else:
+        told = "**The builds differ**"
+        section.failed.append("reproduce: the builds differ")
+    section.intro += [f"{told} (A in {found.seconds[0]:.0f} s, B in {found.seconds[1]:.0f} s).", ""]
+    for name in sorted({*a, *b}):
+        other = "the same" if a.get(name) == b.get(name) else f"**{plain(b.get(name, 'none'))}**"
+        section.rows.append([plain(name), plain(a.get(name, "none")), other])
+    if found.differences:
+        rows = [[plain(name), plain(where)] for name, where in found.differences[:LISTED]]
+        section.lines += ["", *table(("what differs", "first in"), rows)]
+    variations = [
+        [
+            plain(item.name),
+            *map(plain, item.values),
+            "yes" if item.applied else f"**no**: {plain(item.reason)}",
+        ]
+        for item in found.variations
+    ]
+    section.lines += ["", *table(("variation", "build A", "build B", "applied"), variations)]
 
 
 def bundles(place: Place) -> Section:

@@ -40,6 +40,7 @@ def run(build: Path, dist: Path) -> None:
         sections.verdicts(place),
         sections.tests(place),
         sections.bundles(place),
+        sections.reproduction(place),
     ]
     text = "\n".join([*_page(_kernels(place), parts), *_contents(place, copies), ""])
     page = place.dist / "summary.md"

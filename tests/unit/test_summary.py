@@ -20,6 +20,7 @@ from verify.runner import Result, Status
 from verify.verdict import Verdict
 
 AS_ASKED = SourceRecord("6.12", "6.12", "", "apt", "6.12.117", Path("/nowhere"))
+SUM_A, SUM_B = "a" * 64, "b" * 64
 GOOD = replace(PASS, subject=replace(PASS.subject, kernel=AS_ASKED))
 
 
@@ -65,6 +66,26 @@ class Project:
         image.mkdir(parents=True)
         (image / "SHA256SUMS").write_text("")
         (self.dist / f"{name}.tar.xz").write_bytes(b"x" * (3 << 20))
+
+    def reproduced(self, b: str = SUM_A, **changes: object) -> None:
+        folder = self.build / "reproduce"
+        (folder / "image-a").mkdir(parents=True)
+        result = {
+            "same": True,
+            "differences": [],
+            "variations": [
+                {"name": "umask", "a": "022", "b": "077", "applied": True, "reason": ""},
+                {"name": "clock", "a": "now", "b": "then", "applied": False, "reason": "a | b"},
+            ],
+            "builds": {
+                "a": {"seconds": 200.4, "sums": {"bzImage": SUM_A, "fragments/0": SUM_A}},
+                "b": {"seconds": 300.6, "sums": {"bzImage": b, "fragments/0": SUM_A}},
+            },
+            **changes,
+        }
+        (folder / "result.json").write_text(json.dumps(result))
+        for name in ("a.log", "diffoscope.txt", "image-a/SHA256SUMS", "image-a/bzImage"):
+            (folder / name).write_text(name)
 
     def summary(self) -> str:
         summary.run(self.build, self.dist)
@@ -130,6 +151,20 @@ All that was run passed.
 | --- | --- | --- |
 | p2plab-6.12-switch-q35 | 3.0 MiB | e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855 |
 
+## Reproduction
+
+Both builds gave the same 2 files (A in 200 s, B in 301 s).
+
+| file | sha256 in build A | in build B |
+| --- | --- | --- |
+| bzImage | aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa | the same |
+| fragments/0 | aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa | the same |
+
+| variation | build A | build B | applied |
+| --- | --- | --- | --- |
+| umask | 022 | 077 | yes |
+| clock | now | then | **no**: a &#124; b |
+
 ## Files
 
 | in | there are |
@@ -137,6 +172,8 @@ All that was run passed.
 | dist/run/6.12 | source.json |
 | dist/run/6.12/logs | kernel.log |
 | dist/run/6.12/verify/switch-q35 | console.log, junit.xml, verdict.json |
+| dist/run/reproduce | a.log, diffoscope.txt, result.json |
+| dist/run/reproduce/image-a | SHA256SUMS |
 | dist/run/tests | lint.json, unit.json, unit.xml |
 """  # noqa: E501 - as it stands in the file
 
@@ -147,6 +184,7 @@ def test_good_run(project: Project) -> None:
     project.tested("lint", 0)
     project.tested("unit", 0, junit(FINE))
     project.bundled()
+    project.reproduced()
 
     assert project.summary() == GOOD_PAGE
 
@@ -230,7 +268,7 @@ def test_build_that_failed_shows_the_end_of_its_log(project: Project) -> None:
     assert "The end of the last log, build/6.12/logs/module.log:\n\n````text\nline 76\n" in text
     assert "line 75" not in text
     assert "\nerror: ``` | <b>\n````\n" in text
-    assert "Not run: Verdicts, Tests, Bundles." in text
+    assert "Not run: Verdicts, Tests, Bundles, Reproduction." in text
 
 
 def test_run_that_was_killed(project: Project) -> None:
@@ -263,6 +301,27 @@ def test_a_long_list_of_failed_tests_is_cut(project: Project) -> None:
     assert text.count("tests.a.bad") == 30
 
 
+@pytest.mark.parametrize("same", [True, False])
+def test_builds_that_differ(project: Project, same: bool) -> None:
+    where = [{"file": "bzImage", "where": "section .rodata"}]
+    project.reproduced(SUM_B, same=same, differences=where)
+
+    text = project.summary()
+    assert "\n**Not good:** reproduce: the builds differ.\n" in text
+    assert "\n**The builds differ** (A in 200 s, B in 301 s).\n" in text
+    assert f"\n| bzImage | {SUM_A} | **{SUM_B}** |\n" in text
+    assert "\n| bzImage | section .rodata |\n" in text
+
+
+def test_reproduction_that_was_broken_off(project: Project) -> None:
+    project.reproduced()
+    (project.build / "reproduce/result.json").unlink()
+
+    text = project.summary()
+    assert "\n**Not finished**: there is no build/reproduce/result.json.\n" in text
+    assert "reproduce/a.log" in project.kept()
+
+
 @pytest.mark.parametrize("rest", [0, 1, 30])
 def test_damaged_files_are_told_and_the_rest_is_there(project: Project, rest: int) -> None:
     project.built()
@@ -270,11 +329,13 @@ def test_damaged_files_are_told_and_the_rest_is_there(project: Project, rest: in
     project.verified(GOOD)
     project.tested("unit", 0, junit(FINE))
     project.tested("kernel", 0, junit(FINE))
+    project.reproduced()
     files = (
         broken,
         project.at.source_record,
         project.build / "tests/unit.json",
         project.build / "tests/kernel.xml",
+        project.build / "reproduce/result.json",
     )
     for path in files:
         path.write_bytes(path.read_bytes()[:rest])
@@ -299,7 +360,7 @@ def test_nothing_run(project: Project, worked_in_before: bool) -> None:
     with pytest.raises(NothingRun):
         project.summary()
     assert (project.dist / "summary.md").read_text() == (
-        "# p2plab\n\nNot run: Builds, Verdicts, Tests, Bundles.\n"
+        "# p2plab\n\nNot run: Builds, Verdicts, Tests, Bundles, Reproduction.\n"
     )
     assert project.kept() == []
 

@@ -107,6 +107,23 @@ def test_every_topology_is_verified() -> None:
         assert {default, *chosen} == known
 
 
+def test_no_archive_is_no_pass(tmp_path: Path) -> None:
+    # An empty setting would verify the build once more, and prove nothing about a bundle.
+    (tmp_path / "doit").write_text("#!/bin/sh\necho called with $*\n")
+    (tmp_path / "doit").chmod(0o755)
+    (script,) = {step.script for step in steps() if "bundle=" in step.script}
+    argv = ["bash", "-e", "-c", script]
+
+    done = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode != 0, done.stdout) == (True, "")
+
+    (tmp_path / "dist").mkdir()
+    (tmp_path / "dist/p2plab-6.12-switch.tar.xz").touch()
+    done = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, check=False)
+    told = "called with verify bundle=dist/p2plab-6.12-switch.tar.xz\n"
+    assert (done.returncode, done.stdout) == (0, told)
+
+
 # --- GitHub -------------------------------------------------------------------------------------
 
 
