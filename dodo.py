@@ -8,10 +8,11 @@ from typing import Any
 
 from doit.tools import config_changed
 
+from host.reserve import keep
 from host.task import EXPECTED, Reporter, as_made, report, stage
 from kernel.external import module_sources
 from kernel.registry import TreeKernel
-from kernel.selection import DEFAULT_TASK, select
+from kernel.selection import DEFAULT_TASK, only_shows, select
 from rootfs.sources import tool_sources
 from settings.paths import BUILD, DIST, PROJECT, TESTS, invoked_from
 
@@ -21,6 +22,8 @@ try:
     SELECTED = select(sys.argv[1:])
     AT = SELECTED.workspace
     AT.root.mkdir(parents=True, exist_ok=True)
+    if SELECTED.builds:
+        keep(AT.reserve)
 except EXPECTED as error:
     sys.exit(report(error).exit_code)
 
@@ -39,8 +42,9 @@ DOIT_CONFIG = {
     "verbosity": 2,
     "sort": "definition",
     "par_type": "thread",
-    # One record of what is up to date per kernel: switching kernels rebuilds nothing.
-    "dep_file": str(AT.state),
+    # One record of what is up to date per kernel: switching kernels rebuilds nothing. Tasks that
+    # build nothing are always done, on a full disk too, and leave no record.
+    "dep_file": str(AT.state) if SELECTED.builds or only_shows(sys.argv[1:]) else ":memory:",
     "backend": "sqlite3",
 }
 

@@ -13,6 +13,7 @@ from host.errors import LabError
 
 # What programs print of ENOSPC and EDQUOT (LC_ALL=C), and apt-get before it begins to write.
 FULL = ("No space left on device", "Disk quota exceeded", "enough free space")
+NOTHING = 1 << 16  # bytes; with so little left, whatever failed did so for this
 
 
 class DiskFullError(LabError):
@@ -80,20 +81,48 @@ def no_space_named(target: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        if not is_full(error):
             raise
         raise DiskFullError(target) from error
 
 
+def is_full(error: OSError) -> bool:
+    """Tell whether an error is about a full disk, or one that this user may not fill further."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
 def refuse_full_disk(printed: str, target: Path) -> None:
-    """Look through what a failed program printed while it wrote ``target``.
+    """Find out whether a program failed, while it wrote ``target``, because the disk is full.
+
+    Not every program says so: a shell's `echo` knows only "I/O error".
 
     Raises:
-        DiskFullError: it met a full disk.
+        DiskFullError: it met a full disk; the message has what it printed about it.
     """
-    for line in printed.splitlines():
+    lines = [line.strip() for line in printed.splitlines() if line.strip()]
+    for line in lines:
         if any(words in line for words in FULL):
-            raise DiskFullError(target, line.strip())
+            raise DiskFullError(target, line)
+    if free_space(target) < NOTHING:
+        raise DiskFullError(target, next((line for line in lines if "error" in line.lower()), ""))
+
+
+def require_space(folder: Path, size: int) -> None:
+    """Check that a disk has room before work starts that would fail in an unclear way.
+
+    Raises:
+        DiskFullError: fewer than ``size`` bytes are free where ``folder`` lies.
+    """
+    free = free_space(folder)
+    if free < size:
+        raise DiskFullError(folder, f"{free >> 20} MiB are free, {size >> 20} are needed")
+
+
+def free_space(path: Path) -> int:
+    """Return how many bytes may still be written where ``path`` lies, or will lie."""
+    while not path.exists():
+        path = path.parent
+    return shutil.disk_usage(path).free
 
 
 def remove(path: Path) -> None:

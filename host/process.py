@@ -115,7 +115,8 @@ def run_logged(
             raise _not_found(argv, cwd) from error
         code = _follow(child, sink, progress)
     if code != 0:
-        printed = log.read_text(encoding="utf-8", errors="replace")
+        # Without the first line, which is the command.
+        printed = log.read_text(encoding="utf-8", errors="replace").partition("\n")[2]
         refuse_full_disk(printed, writes or cwd or log.parent)
         kind = ProgramKilled if code < 0 else ProgramFailed
         raise kind(

@@ -15,7 +15,9 @@ from doit.reporter import ExecutedOnlyReporter
 from doit.task import Task
 
 from host.errors import Interrupted, LabError, Terminated
+from host.files import DiskFullError, is_full
 from host.lock import locked
+from host.reserve import release
 
 # What a person can act on. Anything else is a mistake of the lab itself and keeps its traceback.
 EXPECTED = (LabError, OSError, KeyboardInterrupt)
@@ -31,8 +33,13 @@ def report(error: BaseException) -> LabError:
         error = Terminated("terminated; the same command carries on")
     elif isinstance(error, KeyboardInterrupt):
         error = Interrupted("interrupted; the same command carries on")
+    elif isinstance(error, OSError) and is_full(error):
+        # When a file is copied, the second name is the one that is written.
+        error = DiskFullError(Path(error.filename2 or error.filename or "a file"))
     elif not isinstance(error, LabError):
         error = LabError(str(error))
+    if isinstance(error, DiskFullError):
+        release()
     print(f"error: {error}", file=sys.stderr)
     return error
 

@@ -53,12 +53,14 @@ class Selection:
         choice: the kernel.
         workspace: where it is built.
         given: the settings as they were typed.
+        builds: this run may build in the workspace; others show something, or work elsewhere.
     """
 
     settings: Settings
     choice: Choice
     workspace: Workspace
     given: dict[str, str]
+    builds: bool = True
 
     @property
     def fragments(self) -> tuple[Path, ...]:
@@ -109,7 +111,7 @@ def select(argv: Sequence[str]) -> Selection:
         _require_tree(choice.kernel.tree, settings.kernel)
     # Another set of fragments is another kernel: both stay built, side by side.
     label = "+".join([choice.label, *(plain(path.stem) for path in settings.config)])
-    return Selection(settings, choice, Workspace(BUILD / label), given)
+    return Selection(settings, choice, Workspace(BUILD / label), given, builds=needed)
 
 
 def _require_readers(argv: Sequence[str], given: Mapping[str, str]) -> None:
@@ -140,6 +142,11 @@ def _require_tree(tree: Path, given: str) -> None:
 def _needs_kernel(argv: Sequence[str]) -> bool:
     words = _task_words(argv)
     return not words or (words[0] not in ONLY_SHOWING and not KERNELLESS.issuperset(words))
+
+
+def only_shows(argv: Sequence[str]) -> bool:
+    """Tell whether this is a command of doit that looks at tasks and runs none."""
+    return bool(ONLY_SHOWING.intersection(_task_words(argv)[:1]))
 
 
 def _task_words(argv: Sequence[str]) -> list[str]:

@@ -147,10 +147,18 @@ def _spec(files: list[ImageFile], applets: list[str], modules: str) -> str:
 def _compress(producer: list[str], target: Path) -> None:
     # -l: the legacy frame, the only one that the kernel's unpacker knows (lib/decompress_unlz4.c).
     environment = build_environment()
-    lz4 = ["lz4", "-l", "-9", "-z", "-f", "-q", "-", str(target)]
+    lz4 = ["lz4", "-l", "-9", "-z", "-c", "-q"]
     try:
-        with subprocess.Popen(producer, env=environment, stdout=subprocess.PIPE) as source:
-            packed = subprocess.run(lz4, env=environment, stdin=source.stdout, check=False)
+        with (
+            subprocess.Popen(producer, env=environment, stdout=subprocess.PIPE) as source,
+            subprocess.Popen(
+                lz4, env=environment, stdin=source.stdout, stdout=subprocess.PIPE
+            ) as packed,
+            target.open("wb") as image,
+        ):
+            assert packed.stdout is not None
+            # Not by lz4 itself, which does not say why it cannot write.
+            shutil.copyfileobj(packed.stdout, image)
     except FileNotFoundError as error:
         raise missing_tool(str(error.filename)) from error
     if source.returncode != 0 or packed.returncode != 0:

@@ -75,6 +75,11 @@ class Workspace:
         return self.root / "doit.db"
 
     @property
+    def reserve(self) -> Path:
+        """Space that is held back, for doit's record on a full disk."""
+        return self.root / "reserve"
+
+    @property
     def lock(self) -> Path:
         """Held by the stage that writes here."""
         return self.root / "lock"

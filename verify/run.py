@@ -14,7 +14,7 @@ from boot.machine import QemuFailed, running
 from boot.outcome import Outcome
 from boot.qemu import QEMU, SERVE, Vm
 from boot.topology import Topology
-from host.files import remove, sha256_file
+from host.files import remove, require_space, sha256_file
 from host.process import output_of
 from verify.images import Images
 from verify.plan import guest_checks, image_checks, log_checks
@@ -23,6 +23,10 @@ from verify.scenario import Scenario
 from verify.session import Session
 from verify.timeouts import timeouts_for
 from verify.verdict import Subject, Verdict, decide
+
+# QEMU says nothing when it cannot write its trace, and the drives' images are whole beforehand.
+SPACE_FOR_LOGS = 32 << 20  # bytes; a run of the standard scenario writes about 3 MiB
+SPACE_LEFT = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -52,7 +56,8 @@ def verify(inputs: Inputs, report: Callable[[Result], None], say: Callable[[str]
     """Boot the guest, run every check, and decide.
 
     Raises:
-        LabError: nothing could be verified at all (no QEMU, no space, KVM asked for and absent).
+        LabError: nothing could be verified at all (no QEMU, KVM asked for and absent).
+        DiskFullError: there was no space for drives and logs, or it ran out.
     """
     started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     clock = time.monotonic()
@@ -60,12 +65,17 @@ def verify(inputs: Inputs, report: Callable[[Result], None], say: Callable[[str]
     remove(inputs.folder)
     inputs.folder.mkdir(parents=True)
     vm = _machine(inputs, say)
+    require_space(inputs.folder, SPACE_FOR_LOGS)
     subject = _subject(inputs, vm)
     try:
         finished = _checked(inputs, vm, report)
     except QemuFailed as error:
         finished = _never_started(inputs, GuestEnded(Outcome.LOST, str(error)), report)
-    return _verdict(inputs, subject, finished, started, time.monotonic() - clock)
+    verdict = _verdict(inputs, subject, finished, started, time.monotonic() - clock)
+    if verdict.outcome is not Outcome.PASSED:
+        # A log that ended for this says nothing about the guest.
+        require_space(inputs.folder, SPACE_LEFT)
+    return verdict
 
 
 @dataclass(frozen=True)

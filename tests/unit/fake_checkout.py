@@ -28,10 +28,12 @@ class FakeCheckout:
         downloads: its download directory, with the kernel's archive.
         at: the workspace of its kernel.
         environment: of its doit.
+        prefix: of its command.
     """
 
     def __init__(self, folder: Path, downloads: Path | None = None) -> None:
         self.root = folder / "lab"
+        self.prefix: tuple[str, ...] = ()
         shutil.copytree(
             PROJECT,
             self.root,
@@ -76,7 +78,7 @@ class FakeCheckout:
     def start(self, *words: str) -> "subprocess.Popen[str]":
         """Start doit on the fake kernel, in a process group of its own."""
         return subprocess.Popen(
-            [sys.executable, "-m", "doit", f"kernel={KERNEL}", *words],
+            [*self.prefix, sys.executable, "-m", "doit", f"kernel={KERNEL}", *words],
             cwd=self.root,
             env=self.environment,
             stdin=subprocess.DEVNULL,

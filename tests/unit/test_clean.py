@@ -22,7 +22,7 @@ def built(checkout: FakeCheckout) -> dict[str, bytes]:
 def files(checkout: FakeCheckout) -> dict[Path, int]:
     """Return all files of the build with their times, except for doit's and the locks."""
     paths = (path for path in checkout.at.root.rglob("*") if path.is_file())
-    passing = (checkout.at.state, checkout.at.lock)
+    passing = (checkout.at.state, checkout.at.lock, checkout.at.reserve)
     return {path: path.stat().st_mtime_ns for path in paths if path not in passing}
 
 

@@ -9,12 +9,16 @@ from pathlib import Path
 
 import pytest
 
+from host import files
 from host.files import (
     DiskFullError,
     discard,
+    free_space,
     no_space_named,
+    refuse_full_disk,
     remove,
     replacing,
+    require_space,
     sha256_file,
     write_text,
 )
@@ -130,6 +134,37 @@ def test_other_errors_of_the_system_stay_what_they_are(tmp_path: Path) -> None:
 def test_quota_is_a_full_disk(tmp_path: Path) -> None:
     with pytest.raises(DiskFullError), no_space_named(tmp_path):
         raise OSError(errno.EDQUOT, "quota")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "/usr/bin/ld: final link failed: No space left on device",
+        "cp: error writing 'x': Disk quota exceeded",
+        "E: You don't have enough free space in /var/cache/apt/archives/.",
+    ],
+)
+def test_program_that_tells_of_a_full_disk(tmp_path: Path, line: str) -> None:
+    refuse_full_disk("CC a.o\nld: error: no such symbol\n", tmp_path)
+    with pytest.raises(DiskFullError) as caught:
+        refuse_full_disk(f"CC a.o\n  {line}\nmake: *** Error 1\n", tmp_path / "linux")
+    assert caught.value.message == f"no space left while writing {tmp_path}/linux: {line}"
+
+
+def test_program_that_does_not_tell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "free_space", lambda _path: 0)
+    with pytest.raises(DiskFullError, match=r"x: sh: 1: printf: I/O error\n"):
+        refuse_full_disk("+ make\nsh: 1: printf: I/O error\nmake: leaving\n", tmp_path / "x")
+    with pytest.raises(DiskFullError, match=r"while writing .*/x\n"):
+        refuse_full_disk("", tmp_path / "x")
+
+
+def test_space_is_measured_where_a_folder_will_be(tmp_path: Path) -> None:
+    free = free_space(tmp_path / "not/yet")
+    assert free > 0
+    require_space(tmp_path / "not/yet", 1)
+    with pytest.raises(DiskFullError, match=r"yet: \d+ MiB are free, \d+ are needed"):
+        require_space(tmp_path / "not/yet", 1 << 60)
 
 
 def test_remove_takes_files_links_and_trees_but_not_what_links_lead_to(tmp_path: Path) -> None:

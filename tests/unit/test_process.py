@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from host.errors import LabError, MissingToolError
-from host.process import TAIL_LINES, ProgramFailed, output_of, run_logged, tail
+from host.files import DiskFullError
+from host.process import TAIL_LINES, ProgramFailed, ProgramKilled, output_of, run_logged, tail
 from settings.paths import PROJECT
 
 
@@ -72,8 +73,18 @@ def test_failure_shows_the_last_lines_and_where_the_log_is(tmp_path: Path) -> No
 
 
 def test_program_that_is_killed(tmp_path: Path) -> None:
-    with pytest.raises(ProgramFailed, match="`sh` was killed by SIGKILL"):
+    with pytest.raises(ProgramKilled, match="`sh` was killed by SIGKILL"):
         run_logged(shell("kill -9 $$"), title="a", log=tmp_path / "a.log")
+
+
+def test_program_that_meets_a_full_disk(tmp_path: Path) -> None:
+    say = "echo 'ld: a.o: No space left on device'; seq 100; exit 2"
+    with pytest.raises(DiskFullError) as caught:
+        run_logged(shell(say), title="a", log=tmp_path / "a.log", writes=tmp_path / "linux")
+    assert caught.value.message == (
+        f"no space left while writing {tmp_path}/linux: ld: a.o: No space left on device"
+    )
+    run_logged(shell(say.replace("exit 2", "exit 0")), title="a", log=tmp_path / "a.log")
 
 
 def test_missing_program_is_named_with_its_packages(

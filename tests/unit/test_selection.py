@@ -7,7 +7,7 @@ import pytest
 from host.errors import LabError, SettingError
 from kernel import choice, selection
 from kernel.registry import AptKernel, TreeKernel
-from kernel.selection import BASE_FRAGMENT, select
+from kernel.selection import BASE_FRAGMENT, only_shows, select
 from settings.paths import BUILD, CONFIGS
 from tests.unit.kernel_fixtures import kernel_tree
 
@@ -88,9 +88,15 @@ def test_other_fragments_are_another_workspace(tmp_path: Path) -> None:
 def test_network_is_asked_only_where_a_kernel_is_needed(
     asked: list[bool], argv: list[str], decide: bool
 ) -> None:
-    select(argv)
-
+    assert select(argv).builds is decide
     assert asked == [decide]
+
+
+def test_only_commands_of_doit_itself_show_and_run_nothing() -> None:
+    for argv in (["list"], ["kernel=6.12", "clean", "kernel"], ["-n", "forget"]):
+        assert only_shows(argv)
+    for argv in ([], ["build", "list"], ["disk"], ["bundle=x", "verify"]):
+        assert not only_shows(argv)
 
 
 def test_mistakes_are_told_with_the_choices() -> None:

@@ -9,6 +9,7 @@ import pytest
 from boot.artifacts import Artifacts
 from boot.outcome import Outcome
 from boot.topology import load_topology
+from host.files import DiskFullError
 from kernel.source import SourceRecord
 from settings.paths import CONFIGS
 from tests.unit.fake_qemu import ENDS_AFTER_ITS_GREETING, FAILS_AT_ONCE, PANICS, install
@@ -83,6 +84,23 @@ def test_guest_that_does_not_come_up(
     data = json.loads((given.folder / "verdict.json").read_text())
     assert data["outcome"] == outcome.word
     assert data["files"]["bzImage"] != data["files"]["initramfs"]
+
+
+@pytest.mark.parametrize(
+    ("free", "told"),
+    [
+        ([31 << 20], "no space left while writing .*run: 31 MiB are free, 32 are needed"),
+        ([32 << 20, 0], "no space left while writing .*run: 0 MiB are free, 1 are needed"),
+    ],
+)
+def test_logs_that_a_full_disk_cut_short_decide_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free: list[int], told: str
+) -> None:
+    install(tmp_path / "bin", monkeypatch, ENDS_AFTER_ITS_GREETING)
+    monkeypatch.setattr("host.files.free_space", lambda _folder: free.pop(0))
+    with pytest.raises(DiskFullError, match=told):
+        verify(inputs(tmp_path), lambda _result: None, lambda _text: None)
+    assert free == []
 
 
 def test_every_check_has_a_title_of_its_own() -> None:
