@@ -93,18 +93,18 @@ def test_of_two_with_one_name_none_is_hidden(
 def test_no_name_leaves_its_folder(good: Manifest, name: str, group: str, tmp_path: Path) -> None:
     field = getattr(good, group)
     changed = replace(field[0] if isinstance(field, tuple) else field, name=name)
+    fields: dict[str, Any] = {group: (changed,) if isinstance(field, tuple) else changed}
 
     with pytest.raises(ManifestError, match=rf"\$\.{group}"):
-        loaded(
-            tmp_path,
-            as_text(replace(good, **{group: (changed,) if isinstance(field, tuple) else changed})),
-        )
+        loaded(tmp_path, as_text(replace(good, **fields)))
 
 
 @pytest.mark.parametrize("group", ["topology", "scenario"])
 def test_a_configuration_is_in_no_folder_below(good: Manifest, group: str, tmp_path: Path) -> None:
+    fields: dict[str, Any] = {group: FileInput("a/b", "0" * 64)}
+
     with pytest.raises(ManifestError, match=rf"\$\.{group}\.name"):
-        loaded(tmp_path, as_text(replace(good, **{group: FileInput("a/b", "0" * 64)})))
+        loaded(tmp_path, as_text(replace(good, **fields)))
 
 
 @pytest.mark.parametrize("cpu", ["", "qemu64 x", "../x", "qemu64\n", "*"])

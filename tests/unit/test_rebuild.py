@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -254,7 +255,8 @@ def test_what_is_nowhere_to_be_had(
 def test_nothing_is_written_outside_of_the_copy(theirs: Theirs, group: str) -> None:
     """Their file is beside the manifest; its name would put it elsewhere."""
     file = replace(getattr(theirs.manifest, group), name="../../../precious")
-    theirs.write(replace(theirs.manifest, **{group: file}))
+    fields: dict[str, Any] = {group: file}
+    theirs.write(replace(theirs.manifest, **fields))
 
     with pytest.raises(ManifestError, match=rf"\$\.{group}"):
         theirs.rebuild()
