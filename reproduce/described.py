@@ -184,8 +184,9 @@ def _decided(asked: KernelInput, kernel: Kernel, scratch: Path) -> dict[Path, Pa
 def _require_own_file(kernel: UrlKernel, ours: Mapping[str, Kernel]) -> None:
     """Refuse an archive that would take the place of another one in the download directory."""
     for other in ours.values():
-        same = isinstance(other, UrlKernel) and other.file == kernel.file
-        if same and other.sha256 != kernel.sha256:
+        if not isinstance(other, UrlKernel) or other.file != kernel.file:
+            continue
+        if other.sha256 != kernel.sha256:
             raise ManifestError(
                 f"its kernel cannot be built: {kernel.file} is {other.name} in {REGISTRY.name}, "
                 "with another SHA-256"
