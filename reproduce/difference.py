@@ -1,6 +1,7 @@
 """Compare two image folders: the first file that differs, in order of cause, and where in it."""
 
 import io
+import os
 import stat
 import subprocess
 from dataclasses import dataclass
@@ -22,12 +23,14 @@ ORDER = (
 )
 # Sums and descriptions of all the others.
 LAST = ("sbom.cdx.json", "manifest.json", "SHA256SUMS")
+FILE, FOLDER = "a file", "a folder"
+KINDS = {stat.S_IFREG: FILE, stat.S_IFDIR: FOLDER, stat.S_IFLNK: "a symbolic link"}
 ELF_MAGIC = b"\x7fELF"
 
 
 @dataclass(frozen=True)
 class Difference:
-    """One file that is not the same in both folders.
+    """One file or folder that is not the same in both.
 
     Attributes:
         name: below the folder.
@@ -49,7 +52,8 @@ def differences(a: Path, b: Path) -> list[Difference]:
 
 
 def _names(folder: Path) -> set[str]:
-    return {str(path.relative_to(folder)) for path in folder.rglob("*") if not path.is_dir()}
+    """Return all that is below a folder: folders too, for an empty one is in no file."""
+    return {str(path.relative_to(folder)) for path in folder.rglob("*")}
 
 
 def _rank(name: str) -> tuple[int, str]:
@@ -59,14 +63,20 @@ def _rank(name: str) -> tuple[int, str]:
 
 
 def _where(a: Path, b: Path) -> str:
-    """Return what is the first difference of two files; empty if they are the same."""
+    """Return what is the first difference of two files or folders; empty if they are the same."""
     for path, side in ((a, "A"), (b, "B")):
-        if not path.is_file():
+        if not os.path.lexists(path):
             return f"is not there in {side}"
-    first, second = a.read_bytes(), b.read_bytes()
-    if first != second:
-        return where_in(first, second, a.name)
-    modes = [stat.S_IMODE(path.stat().st_mode) for path in (a, b)]
+    one, other = a.lstat().st_mode, b.lstat().st_mode
+    kinds = [KINDS.get(stat.S_IFMT(mode), "something else") for mode in (one, other)]
+    # An image has none of these others, so nothing says when two of them would be the same.
+    if kinds[0] != kinds[1] or kinds[0] not in (FILE, FOLDER):
+        return f"{kinds[0]} in A, {kinds[1]} in B"
+    if kinds[0] == FILE:
+        first, second = a.read_bytes(), b.read_bytes()
+        if first != second:
+            return where_in(first, second, a.name)
+    modes = [stat.S_IMODE(mode) for mode in (one, other)]
     return f"mode {modes[0]:o} in A, {modes[1]:o} in B" if modes[0] != modes[1] else ""
 
 

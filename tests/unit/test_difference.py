@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,41 @@ def test_missing_and_extra_files(pair: tuple[Path, Path]) -> None:
         "README: is not there in B",
         "fragments/1-my.config: is not there in A",
     ]
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda b: (b / "new").mkdir(), "new: is not there in A"),
+        (lambda b: (b / "new").symlink_to("fragments"), "new: is not there in A"),
+        (lambda b: (b / "new").symlink_to("nowhere"), "new: is not there in A"),
+        (lambda b: (b / "fragments").chmod(0o700), "fragments: mode 755 in A, 700 in B"),
+        (
+            lambda b: ((b / "README").rename(b.parent / "R"), (b / "README").symlink_to("../R")),
+            "README: a file in A, a symbolic link in B",
+        ),
+        (
+            lambda b: (
+                (b / "fragments").rename(b.parent / "F"),
+                (b / "fragments").symlink_to("../F"),
+            ),
+            "fragments: a folder in A, a symbolic link in B",
+        ),
+    ],
+)
+def test_what_is_no_file(
+    pair: tuple[Path, Path], change: Callable[[Path], object], told: str
+) -> None:
+    change(pair[1])
+
+    assert told in [*map(str, differences(*pair))]
+
+
+def test_links_are_never_the_same(pair: tuple[Path, Path]) -> None:
+    for folder in pair:
+        (folder / "link").symlink_to("README")
+
+    assert [*map(str, differences(*pair))] == ["link: a symbolic link in A, a symbolic link in B"]
 
 
 def test_mode(pair: tuple[Path, Path]) -> None:
