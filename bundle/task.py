@@ -42,6 +42,8 @@ def bundle(selection: Selection) -> None:
         shutil.copytree(built, folder / check.IMAGE)
         write_evidence(run, folder / check.EVIDENCE, selection.given)
         open_bundle(folder)
+        # Whatever ends this between the two: no older archive may lie beside the new folder.
+        archive.unlink(missing_ok=True)
     pack(target, archive)
     print(f"   {target}: {_size(target)}")
     print(f"   {archive}: {_size(archive)}", flush=True)

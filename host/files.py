@@ -41,20 +41,25 @@ def replacing(target: Path) -> Iterator[Path]:
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.name}.{os.getpid()}.partial")
+    old = target.with_name(f".{target.name}.{os.getpid()}.old.partial")
     _remove_leftovers(target)
     try:
         with no_space_named(target):
             yield temporary
         if target.is_dir() and not target.is_symlink():
-            remove(target)
+            # Not removed in place: killed half way, that would leave half of it under its name.
+            target.replace(old)
         temporary.replace(target)
     finally:
+        if old.is_dir() and not os.path.lexists(target):
+            old.replace(target)
         remove(temporary)
+        remove(old)
 
 
 def _remove_leftovers(target: Path) -> None:
     # Exactly this target's: `a` must not take the file of `a.b` for its own.
-    partial = re.compile(rf"\.{re.escape(target.name)}\.([0-9]+)\.partial")
+    partial = re.compile(rf"\.{re.escape(target.name)}\.([0-9]+)(\.old)?\.partial")
     for path in target.parent.iterdir():
         found = partial.fullmatch(path.name)
         if found and (int(found[1]) == os.getpid() or not _alive(int(found[1]))):

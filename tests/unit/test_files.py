@@ -104,7 +104,7 @@ def test_only_what_dead_processes_left_of_this_target_is_cleared(target: Path) -
         f".target.more.{os.getpid()}.partial",  # of another target, being written just now
         ".target.partial",
     ]
-    for name in [*kept, f".target.{dead}.partial"]:
+    for name in [*kept, f".target.{dead}.partial", f".target.{dead}.old.partial"]:
         (target.parent / name).touch()
 
     write_text(target, "new")
@@ -193,3 +193,40 @@ def test_discard_says_what_it_removes(tmp_path: Path, capsys: pytest.CaptureFixt
     discard(folder)
     assert not folder.exists()
     assert capsys.readouterr().out == f"removing {folder}\n"
+
+
+def test_a_folder_is_whole_at_every_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who is killed while the old folder is removed leaves the new one, not half of the old."""
+    target = tmp_path / "target"
+    (target / "old").mkdir(parents=True)
+    seen = []
+
+    def watched(path: Path) -> None:
+        seen.append([item.name for item in target.iterdir()])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("shutil.rmtree", watched)
+    with pytest.raises(KeyboardInterrupt), replacing(target) as folder:
+        (folder / "new").mkdir(parents=True)
+
+    assert seen == [["new"]]
+
+
+def test_a_folder_that_cannot_be_replaced_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "target"
+    (target / "old").mkdir(parents=True)
+    rename = Path.replace
+
+    def interrupted(path: Path, other: Path) -> Path:
+        if path.name.endswith(f"{os.getpid()}.partial"):
+            raise KeyboardInterrupt
+        return rename(path, other)
+
+    monkeypatch.setattr(Path, "replace", interrupted)
+    with pytest.raises(KeyboardInterrupt), replacing(target) as folder:
+        folder.mkdir()
+
+    assert [path.name for path in tmp_path.iterdir()] == ["target"]
+    assert (target / "old").exists()
