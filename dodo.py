@@ -202,6 +202,15 @@ def task_compare() -> Task:
     }
 
 
+def task_reproduce() -> Task:
+    """build the image twice, as differently as this machine allows, and compare every byte"""
+    lock = BUILD / "reproduce.lock"
+    return {
+        "actions": [(stage("reproduce.task", "run", lock=lock), [SELECTED])],
+        "clean": [(stage("reproduce.task", "clean", lock=lock), [])],
+    }
+
+
 def task_menuconfig() -> Task:
     """change the kernel's configuration by hand; the changes are kept as a fragment"""
     return {

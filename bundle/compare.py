@@ -2,6 +2,7 @@
 
 import re
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
@@ -109,8 +110,7 @@ def print_comparison(found: Comparison, titles: tuple[str, str], stream: TextIO)
     """
     for letter, title, kernel in zip("AB", titles, found.kernels, strict=True):
         print(f"{letter}: {title}\n   {_kernel_line(kernel)}", file=stream)
-    inputs = [(item.name, f"{_short(item.a)}  ->  {_short(item.b)}") for item in found.inputs]
-    _print_table("inputs that differ, A -> B", inputs, stream)
+    print_inputs(found.inputs, "inputs that differ, A -> B", stream)
     explained = [
         (item.name + _side(item), _listed(item.reasons)) for item in found.outputs if item.reasons
     ]
@@ -120,6 +120,12 @@ def print_comparison(found: Comparison, titles: tuple[str, str], stream: TextIO)
     if not found.outputs:
         print("all outputs are the same", file=stream)
     stream.flush()
+
+
+def print_inputs(changes: Iterable[InputChange], title: str, stream: TextIO) -> None:
+    """Print a table of inputs that differ; nothing if none does."""
+    rows = [(item.name, f"{_short(item.a)}  ->  {_short(item.b)}") for item in changes]
+    _print_table(title, rows, stream)
 
 
 def run(words: list[str], invoked_from: Path) -> None:

@@ -3,6 +3,7 @@
 import os
 import selectors
 import shlex
+import shutil
 import signal
 import subprocess
 from collections.abc import Collection, Mapping, Sequence
@@ -36,6 +37,15 @@ def environment(changes: Mapping[str, str], passing: Collection[str]) -> dict[st
         if any(fnmatchcase(name, pattern) for pattern in passing)
     }
     return {**passed, **changes}
+
+
+def tied(argv: Sequence[str]) -> list[str]:
+    """Return the command that runs ``argv`` and asks it to end (SIGTERM) when this process ends.
+
+    However it ends: even SIGKILL leaves nothing behind. Without setpriv it is ``argv`` itself.
+    """
+    prefix = ["setpriv", "--pdeathsig", "TERM"] if shutil.which("setpriv") else []
+    return [*prefix, *argv]
 
 
 def output_of(argv: Sequence[str], *, env: Mapping[str, str] | None = None) -> str:

@@ -15,6 +15,8 @@ REPRODUCIBLE = {
     "KBUILD_BUILD_VERSION": "1",
     "KBUILD_BUILD_TIMESTAMP": "Mon May 15 12:00:00 UTC 2023",
     "SOURCE_DATE_EPOCH": str(SOURCE_DATE_EPOCH),
+    # Set, if to nothing: else the kernel's name ends in "+" where its tree is a git checkout.
+    "LOCALVERSION": "",
     "LC_ALL": "C",
     "TZ": "UTC",
 }

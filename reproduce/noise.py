@@ -1,0 +1,58 @@
+"""Variables that people have in their environment, and that must not reach a build.
+
+Each would be seen: it changes what is compiled or linked, or stops the build.
+"""
+
+NOISE = {
+    # make's own and what makefiles honour
+    "MAKEFLAGS": "--no-builtin-rules",
+    "MAKEOVERRIDES": "V=1",
+    "CC": "false",
+    "LD": "false",
+    "HOSTCC": "false",
+    "CFLAGS": "-O0 -g3 -DNOISE",
+    "CPPFLAGS": "-DNDEBUG",
+    "LDFLAGS": "-Wl,--build-id=none",
+    "LDLIBS": "-lnoise",
+    "HOSTCFLAGS": "-DNOISE",
+    # kbuild: Documentation/kbuild/kbuild.rst
+    "ARCH": "arm64",
+    "CROSS_COMPILE": "noise-",
+    "LLVM": "1",
+    "KCFLAGS": "-DNOISE",
+    "KAFLAGS": "-DNOISE",
+    "KCPPFLAGS": "-DNOISE",
+    "KBUILD_OUTPUT": "/nowhere",
+    "KBUILD_EXTRA_SYMBOLS": "/nowhere/Module.symvers",
+    "KBUILD_BUILD_USER": "noise",
+    "KBUILD_BUILD_HOST": "noise",
+    "KBUILD_BUILD_VERSION": "99",
+    "KBUILD_BUILD_TIMESTAMP": "Thu Jan 1 00:00:00 UTC 1970",
+    "KCONFIG_CONFIG": "/nowhere/.config",
+    "KCONFIG_ALLCONFIG": "/nowhere/all.config",
+    "KCONFIG_SEED": "1",
+    "INSTALL_MOD_PATH": "/nowhere",
+    "LOCALVERSION": "-noise",
+    "SOURCE_DATE_EPOCH": "1",
+    # compiler, shell and the programs that a build calls
+    "C_INCLUDE_PATH": "/nowhere/include",
+    "CPATH": "/nowhere/include",
+    "LIBRARY_PATH": "/nowhere/lib",
+    "DEPENDENCIES_OUTPUT": "/nowhere/depends",
+    "GCC_COLORS": "error=01;31",
+    "GREP_OPTIONS": "--invert-match",
+    "GREP_COLORS": "mt=01;31",
+    "POSIXLY_CORRECT": "1",
+    "CDPATH": "/:/usr",
+    "BASH_ENV": "/nowhere/bashrc",
+    "PERL5OPT": "-w",
+    "TAR_OPTIONS": "--owner=noise",
+    "XZ_OPT": "-0",
+    "LZ4_CLEVEL": "1",
+    "PYTHONHASHSEED": "1",
+    "PYTHONOPTIMIZE": "2",
+    "GIT_DIR": "/nowhere/.git",
+    "EMAIL": "noise@example.org",
+    "EDITOR": "false",
+    "P2PLAB_NOISE": "d\u00fcrtme \u4e00",
+}
