@@ -117,8 +117,8 @@ def task_tool() -> Task:
     """build the user-space tool p2pmem-test, static"""
     return {
         "actions": [(stage("rootfs.task", "tool", lock=AT.lock), [SELECTED, TOOL])],
-        "file_dep": [*RECIPE, *tool_sources(TOOL)],
-        "targets": [AT.tool],
+        "file_dep": [*RECIPE, PROJECT / "rootfs/task.py", *tool_sources(TOOL)],
+        "targets": [AT.tool, AT.tool_links],
         "uptodate": [config_changed({"gcc": program("gcc")}), as_made],
         "clean": cleaning(AT.tool_dir),
     }

@@ -22,8 +22,10 @@ SUFFIX = ".tar.xz"
 # Far above any bundle (some 30 members, 40 MiB), far below what hurts a machine.
 LIMITS = Limits(links=False, members=200, content=2 << 30)
 REMEDY = "get it anew from where it came from; `doit bundle` writes such archives"
-# Nearly all of a bundle is compressed already: higher presets take longer for the same size.
-PRESET = 1
+# Nearly all of a bundle is compressed already: there is little to find, near or far. A window that
+# stays in the processor's cache halves the time of preset 0; preset 6 takes four times as long for
+# 2 % less.
+FILTERS = [{"id": lzma.FILTER_LZMA2, "preset": 0, "dict_size": 1 << 16}]
 
 
 def pack(folder: Path, target: Path) -> None:
@@ -38,7 +40,7 @@ def pack(folder: Path, target: Path) -> None:
     with (
         replacing(target) as temporary,
         Progress(f"packing {target.name}") as progress,
-        lzma.open(temporary, "wb", preset=PRESET) as packed,
+        lzma.open(temporary, "wb", filters=FILTERS) as packed,
         tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as tar,
     ):
         done = 0

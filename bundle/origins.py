@@ -34,24 +34,23 @@ class Origin:
 
 RECIPE = "lab.recipe"
 MAKING = (RECIPE, "source_date_epoch")
-# A tool that is not known here counts: rather an unlikely reason than a false alarm.
-COMPILERS = ("tools.*", "!tools.busybox.*", "!tools.lz4.*", "!tools.lz4c.*")
-NO_COMPILERS = ("!tools.flex.*", "!tools.bison.*", "!tools.bc.*", "!tools.perl.*")
+# A tool that is not known here counts: rather an unlikely reason than a false alarm. Python only
+# runs the lab. Libraries and start-up objects are linked into the tool alone.
+COMPILERS = ("tools.*", "!tools.busybox.*", "!tools.lz4.*", "!tools.python3.*")
+NO_LIBRARIES = ("!tools.*.a.*", "!tools.*.o.*")
+NO_KBUILD = ("!tools.bc.*", "!tools.bison.*", "!tools.flex.*", "!tools.objcopy.*")
 LINUX = ("kernel.sha256", "kernel.version", "kernel.release", "fragments.*.sha256", *MAKING)
-KERNEL = Origin((*LINUX, *COMPILERS))
-LZ4 = ("tools.lz4.*", "tools.lz4c.*")  # under the second name it packs older kernels
-# These tell about everything, and about the sums of all others; not of each other, or each would
-# be the other's reason.
-ABOUT_ALL = ("README", "sbom.cdx.json")
-TOLD = Origin(("*",), ("*", *(f"!{name}" for name in ABOUT_ALL)))
+KERNEL = (*LINUX, *COMPILERS, *NO_LIBRARIES)
+# It tells about everything, and has the sums of what was there before it.
+SBOM = Origin(("*",), ("*", "!sbom.cdx.json", "!README"))
 
 ORIGINS = {
-    "bzImage": Origin((*KERNEL.inputs, *LZ4)),
-    "vmlinux": KERNEL,
-    "System.map": KERNEL,
-    ".config": KERNEL,
-    "p2pmem_pci.ko": Origin((*LINUX, "sources.p2pmem-pci", *COMPILERS)),
-    "p2pmem-test": Origin((*MAKING, "sources.p2pmem-test", *COMPILERS, *NO_COMPILERS)),
+    "bzImage": Origin((*KERNEL, "tools.lz4.*")),
+    "vmlinux": Origin(KERNEL),
+    "System.map": Origin(KERNEL),
+    ".config": Origin(KERNEL),
+    "p2pmem_pci.ko": Origin((*KERNEL, "sources.p2pmem-pci")),
+    "p2pmem-test": Origin((*MAKING, "sources.p2pmem-test", *COMPILERS, *NO_KBUILD)),
     # kernel: its gen_init_cpio packs, and its release is in the path of the module
     "initramfs.cpio.lz4": Origin(
         (
@@ -60,14 +59,15 @@ ORIGINS = {
             "kernel.release",
             "sources.rootfs",
             "tools.busybox.*",
-            *LZ4,
+            "tools.lz4.*",
         ),
         ("p2pmem_pci.ko", "p2pmem-test"),
     ),
     "boot.sh": Origin((RECIPE, "topology.*", "cpu")),
     "topology.toml": Origin(("topology.sha256",)),
     "scenario.toml": Origin(("scenario.sha256",)),
-    **dict.fromkeys(ABOUT_ALL, TOLD),
+    "README": Origin(("*",)),
+    "sbom.cdx.json": SBOM,
 }
 FRAGMENT = re.compile(r"fragments/([0-9]+)-.*")
 UNKNOWN = Origin(())

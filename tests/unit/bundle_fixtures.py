@@ -12,6 +12,7 @@ from host.files import sha256_file
 from kernel.environment import SOURCE_DATE_EPOCH
 from settings.paths import CONFIGS
 
+TOOLS = ("busybox", "crt1.o", "flex", "gcc", "ld", "libc.a", "lz4", "python3", "unheard-of")
 BUNDLE_NAME = "p2plab-6.12-switch-q35"
 MADE_UP = (
     "bzImage",
@@ -68,7 +69,7 @@ def manifest_of(image: Path) -> Manifest:
             FileInput(name, str(number) * 64)
             for number, name in enumerate(("p2pmem-pci", "p2pmem-test", "rootfs"), 3)
         ),
-        tools=tuple(tool_input(name) for name in ("busybox", "flex", "gcc", "ld", "lz4")),
+        tools=tuple(tool_input(name) for name in TOOLS),
         source_date_epoch=SOURCE_DATE_EPOCH,
         outputs=tuple(
             Output(name, (image / name).stat().st_size, sha256_file(image / name))

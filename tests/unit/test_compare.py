@@ -149,6 +149,10 @@ BUILT = ("bzImage", "vmlinux", "System.map", ".config", "p2pmem_pci.ko")
         (other_kernel(release="6.12.1-other"), (*BUILT, "initramfs.cpio.lz4")),
         (other_tool("gcc"), (*BUILT, "p2pmem-test")),
         (other_tool("flex"), BUILT),
+        (other_tool("libc.a"), ("p2pmem-test",)),
+        (other_tool("crt1.o"), ("p2pmem-test",)),
+        (other_tool("unheard-of"), (*BUILT, "p2pmem-test")),
+        (other_tool("python3"), ()),
         (other_tool("busybox"), ("initramfs.cpio.lz4",)),
         (other_tool("lz4"), ("bzImage", "initramfs.cpio.lz4")),
         (other_source("rootfs"), ("initramfs.cpio.lz4",)),
@@ -185,7 +189,8 @@ def test_what_an_input_explains(good: Manifest, change: Change, names: tuple[str
 
 def test_output_that_holds_another_one_is_explained_by_it(good: Manifest) -> None:
     """The one that nothing explains is named, not all that contain it."""
-    found = compare(good, other_outputs(good, "p2pmem-test", "initramfs.cpio.lz4", "README"))
+    names = ("p2pmem-test", "initramfs.cpio.lz4", "sbom.cdx.json")
+    found = compare(good, other_outputs(good, *names))
 
     assert [item.name for item in found.unexplained] == ["p2pmem-test"]
     assert ending(found) == 20
@@ -256,9 +261,10 @@ def test_substituted_kernel_is_told_first(good: Manifest) -> None:
 
 def test_long_lists_and_sums_are_shortened(good: Manifest) -> None:
     text = printed(compare(good, other_outputs(other_kernel(sha256="9" * 64)(good), *IMAGE)))
+    told = next(line for line in text.splitlines() if line.startswith("   sbom.cdx.json"))
 
     assert "   kernel.sha256  111111111111  ->  999999999999\n" in text
-    assert " and " in next(line for line in text.splitlines() if line.startswith("   README"))
+    assert "   sbom.cdx.json       kernel.sha256, .config, System.map, boot.sh and " in told
 
 
 def test_somebody_elses_manifest_does_not_steer_the_terminal(good: Manifest) -> None:
