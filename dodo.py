@@ -188,7 +188,7 @@ def task_image() -> Task:
 def task_bundle() -> Task:
     """verify the image, and keep it with the evidence in dist/: as folder and archive"""
     return {
-        "actions": [(stage("bundle.task", "bundle", lock=VERDICT_LOCK), [SELECTED])],
+        "actions": [(stage("bundle.task", "bundle", lock=VERDICT_LOCK, reads=AT.lock), [SELECTED])],
         "task_dep": ["_no_verdict", "image"],
         "clean": cleaning(BUNDLE, BUNDLE.with_name(f"{BUNDLE.name}.tar.xz")),
     }
