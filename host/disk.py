@@ -34,8 +34,8 @@ def allocated(path: Path) -> int:
     """Return the bytes that a file or a whole folder takes on the disk; 0 if it is not there.
 
     A sparse file counts as what it holds, a file with several names once, a link in the folder as
-    itself. Passed over are what vanishes meanwhile and what is mounted from another file system,
-    both of which happen while something is being built.
+    itself. Passed over are what may not be read, what vanishes meanwhile, and what is mounted from
+    another file system: the last two happen while something is being built.
     """
     seen: set[tuple[int, int]] = set()
     total = 0
@@ -59,7 +59,7 @@ def _statuses(path: Path) -> Iterator[os.stat_result]:
                 yield status
                 if stat.S_ISDIR(status.st_mode):
                     pending += [entry.path for entry in os.scandir(name)]
-        except (FileNotFoundError, NotADirectoryError):
+        except (FileNotFoundError, NotADirectoryError, PermissionError):
             continue
 
 
