@@ -20,6 +20,7 @@ from tests.integration.conftest import doit_argv
 pytestmark = pytest.mark.kernel
 
 BOOT_TIMEOUT = 120  # seconds; emulated, on a machine that may be busy
+INPUTS_DIFFER = 21
 BAD_BUNDLE = 22
 
 
@@ -134,3 +135,33 @@ def test_boot_sh_needs_nothing_but_qemu_and_a_shell(moved: Path, only_qemu: dict
     child.expect(pexpect.EOF)
     child.close()
     assert child.exitstatus == 0
+
+
+def test_a_comment_in_the_module_changes_the_module_and_what_holds_it(
+    bundle: Path, tmp_path: Path
+) -> None:
+    """Rebuild the bundle elsewhere from its manifest, with one input changed."""
+    clone = tmp_path / "clone"
+    subprocess.run(["git", "clone", "-q", str(PROJECT), str(clone)], check=True)
+    source = clone / "p2pmem-pci/p2pmem_main.c"
+    source.write_text(f"/* A remark. */\n{source.read_text()}")
+    given = f"manifest={bundle / 'image' / manifest.NAME}"
+    done = subprocess.run(
+        [*doit_argv()[:3], "reproduce", given],
+        cwd=clone,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == INPUTS_DIFFER, done.stdout + done.stderr
+    lines = done.stdout.splitlines()
+    told = manifest.load(bundle / "image" / manifest.NAME).kernel
+    assert told.release in lines[1]
+    assert ("NOT the kernel" in lines[1]) == told.substituted
+    before = done.stdout.index("sources.p2pmem-pci")
+    assert before < done.stdout.index("outputs that differ")
+    result = json.loads((clone / "build/rebuild/result.json").read_text())
+    changed = {item["name"]: item["reasons"] for item in result["outputs"]}
+    # Not bzImage, vmlinux, System.map, .config, p2pmem-test, boot.sh and the files of the user.
+    assert set(changed) == {"p2pmem_pci.ko", "initramfs.cpio.lz4", "sbom.cdx.json", "README"}
+    assert changed["p2pmem_pci.ko"] == ["sources.p2pmem-pci"]

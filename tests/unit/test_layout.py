@@ -8,7 +8,7 @@ import pytest
 
 from settings.paths import PROJECT
 
-PIPELINE = ("host", "settings", "kernel", "rootfs", "boot", "verify")
+PIPELINE = ("host", "settings", "kernel", "rootfs", "boot", "verify", "bundle", "reproduce")
 
 
 def imported(path: Path) -> Iterator[str]:
