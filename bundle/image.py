@@ -18,6 +18,7 @@ from bundle.sums import NAME as SUMS
 from bundle.sums import write_sums
 from host.files import replacing, sha256_file
 from host.process import output_of
+from kernel.environment import build_environment
 from kernel.selection import Selection
 from rootfs.linked import linked_files
 from rootfs.task import contents
@@ -78,7 +79,8 @@ def _copy(selection: Selection, begun: Manifest, folder: Path) -> None:
             "--compress-debug-sections=zlib",
             str(selection.workspace.vmlinux),
             str(folder / "vmlinux"),
-        ]
+        ],
+        env=build_environment(),
     )
 
 
