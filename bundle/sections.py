@@ -14,10 +14,12 @@ from bundle.records import (
     Check,
     Damaged,
     Kernel,
+    Rebuild,
     Reproduction,
     Verdict,
     read_json,
     read_junit,
+    read_rebuild,
     read_reproduction,
     read_step,
     read_verdict,
@@ -222,17 +224,47 @@ def _counted(section: Section, name: str, report: Path, place: Place) -> str:
 def reproduction(place: Place) -> Section:
     """Tell whether two builds gave the same bytes, and how they were made unlike each other."""
     section = Section("Reproduction", ("file", "sha256 in build A", "in build B"))
-    folder = place.build / "reproduce"
-    result = folder / "result.json"
-    try:
-        if result.exists():
+    if result := _result_in(place.build / "reproduce", section, place):
+        try:
             _reproduction(section, read_reproduction(result))
-        elif folder.exists():
-            section.intro += [f"**Not finished**: there is no {place.name(result)}.", ""]
-            section.failed.append("reproduce: not finished")
-    except Damaged as error:
-        section.damaged(error, place)
+        except Damaged as error:
+            section.damaged(error, place)
     return section
+
+
+def rebuild(place: Place) -> Section:
+    """Tell whether what a manifest describes came out the same here."""
+    section = Section("Rebuild", ("output that differs", "because of"))
+    if result := _result_in(place.build / "rebuild", section, place):
+        try:
+            _rebuild(section, read_rebuild(result))
+        except Damaged as error:
+            section.damaged(error, place)
+    return section
+
+
+def _result_in(folder: Path, section: Section, place: Place) -> Path | None:
+    """Return the result; a folder without one is of a run that was not finished."""
+    result = folder / "result.json"
+    if result.exists():
+        return result
+    if folder.exists():
+        section.intro += [f"**Not finished**: there is no {place.name(result)}.", ""]
+        section.failed.append(f"{plain(folder.name)}: not finished")
+    return None
+
+
+def _rebuild(section: Section, found: Rebuild) -> None:
+    good = found.same and not found.outputs
+    told = "Every output has the sum that the manifest names" if good else "**Outputs differ**"
+    section.intro += [f"{told} (built in {found.seconds:.0f} s).", ""]
+    if not good:
+        section.failed.append("rebuild: outputs differ")
+    for name, reasons in found.outputs:
+        section.rows.append([plain(name), plain(", ".join(reasons)) or "**no reason known**"])
+    if found.inputs:
+        rows = [[plain(text) for text in item] for item in found.inputs]
+        section.lines += ["", *table(("input that differs", "there", "here"), rows)]
 
 
 def _reproduction(section: Section, found: Reproduction) -> None:
