@@ -14,6 +14,7 @@ from bundle.read_me import kernel_line
 from host.errors import LabError
 from host.files import remove, replacing
 from host.progress import mebibytes
+from host.terminal import printable
 from host.tools import require_programs
 from kernel.selection import Selection
 from settings.paths import DIST, accel_cache
@@ -63,7 +64,7 @@ def verify(selection: Selection) -> None:
     _drop_evidence(evidence)
     with unpacked(given) as folder, tempfile.TemporaryDirectory(prefix="p2plab-") as scratch:
         opened = open_bundle(folder)
-        print(f"   {kernel_line(opened.manifest.kernel)}", flush=True)
+        print(f"   {printable(kernel_line(opened.manifest.kernel))}", flush=True)
         run = Path(scratch) / "run"
         try:
             judge(_inputs(selection, opened, run), kept=evidence)
