@@ -23,6 +23,8 @@ KEPT = (
     "reproduce/*.log",
     "reproduce/diffoscope.*",
     "reproduce/image-*/SHA256SUMS",
+    "rebuild/result.json",
+    "rebuild/*.log",
     f"{TESTS.name}/*.json",
     f"{TESTS.name}/*.xml",
 )
