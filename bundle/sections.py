@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from bundle.archive import SUFFIX
 from bundle.markdown import code_block, plain, table
 from bundle.records import (
     TEST_STEPS,
@@ -296,9 +297,9 @@ def bundles(place: Place) -> Section:
     """Tell which bundles there are, and the one sum that vouches for all of an image."""
     section = Section("Bundles", ("bundle", "archive", "sha256 of image/SHA256SUMS"))
     folders = {path.parent.parent.name for path in place.dist.glob("*/image/SHA256SUMS")}
-    archives = {path.name.removesuffix(".tar.xz") for path in place.dist.glob("*.tar.xz")}
+    archives = {path.name.removesuffix(SUFFIX) for path in place.dist.glob(f"*{SUFFIX}")}
     for name in sorted(folders | archives):
-        archive = place.dist / f"{name}.tar.xz"
+        archive = place.dist / f"{name}{SUFFIX}"
         sums = place.dist / name / "image/SHA256SUMS"
         size = mebibytes(archive.stat().st_size) if archive.exists() else "**none**"
         section.rows.append([plain(name), size, sha256_file(sums) if sums.exists() else "-"])

@@ -13,6 +13,8 @@ from bundle.image import write_image
 from bundle.read_me import kernel_line
 from host.errors import LabError
 from host.files import remove, replacing
+from host.progress import mebibytes
+from host.terminal import printable
 from host.tools import require_programs
 from kernel.selection import Selection
 from settings.paths import DIST, accel_cache
@@ -62,7 +64,7 @@ def verify(selection: Selection) -> None:
     _drop_evidence(evidence)
     with unpacked(given) as folder, tempfile.TemporaryDirectory(prefix="p2plab-") as scratch:
         opened = open_bundle(folder)
-        print(f"   {kernel_line(opened.manifest.kernel)}", flush=True)
+        print(f"   {printable(kernel_line(opened.manifest.kernel))}", flush=True)
         run = Path(scratch) / "run"
         try:
             judge(_inputs(selection, opened, run), kept=evidence)
@@ -98,5 +100,5 @@ def _drop_evidence(folder: Path) -> None:
 
 def _size(path: Path) -> str:
     files = [item for item in path.rglob("*") if item.is_file()] if path.is_dir() else [path]
-    total = sum(item.stat().st_size for item in files) / (1 << 20)
-    return f"{len(files)} files, {total:.1f} MiB" if path.is_dir() else f"{total:.1f} MiB"
+    total = mebibytes(sum(item.stat().st_size for item in files))
+    return f"{len(files)} files, {total}" if path.is_dir() else total

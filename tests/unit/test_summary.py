@@ -384,6 +384,17 @@ def test_large_files_are_packed_and_drive_images_left_out(project: Project) -> N
     assert gzip.decompress(packed.read_bytes()).decode() == trace
 
 
+def test_both_kinds_of_rebuilding_leave_their_logs(project: Project) -> None:
+    project.built()
+    for name in ("reproduce/a.log", "rebuild/again.log", "rebuild/result.json"):
+        path = project.build / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("said")
+
+    project.summary()
+    assert {"reproduce/a.log", "rebuild/again.log", "rebuild/result.json"} <= {*project.kept()}
+
+
 def test_what_an_earlier_call_kept_is_replaced(project: Project) -> None:
     project.built()
     project.summary()
