@@ -73,10 +73,10 @@ def _unpack(archive: Path, scratch: Path) -> Path:
                 top = extract(stream, size, f"unpacking {archive.name}", root, LIMITS)
             if not top:
                 raise ArchiveError("there is nothing in it")
+            # Under the name that it has in the archive: messages about its files are to show that.
+            return root.rename(scratch / top)
     except ArchiveError as error:
         raise BundleError(error.message, hint=error.hint) from error
-    # Under the name that it has in the archive: messages about its files are to show that.
-    return root.rename(scratch / top)
 
 
 def _folders(names: list[str]) -> set[str]:

@@ -5,8 +5,9 @@ takes a ``Bundle``.
 """
 
 import os
+import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from boot.artifacts import Artifacts
@@ -15,6 +16,7 @@ from bundle import manifest as manifests
 from bundle import sums
 from bundle.errors import BundleError
 from bundle.manifest import Manifest, ManifestError
+from bundle.records import Damaged, Fields, read_json
 from host.files import sha256_file
 from kernel.source import SourceRecord
 from verify.scenario import Scenario, load_scenario
@@ -25,6 +27,9 @@ BZIMAGE = "bzImage"
 INITRAMFS = "initramfs.cpio.lz4"
 TOPOLOGY = "topology.toml"
 SCENARIO = "scenario.toml"
+VERDICT = "verdict.json"
+FRAGMENTS = "fragments/"
+KERNEL_FIELDS = ("asked", "used", "reason", "kind", "version", "sha256")  # told in both parts
 NEEDED = (BZIMAGE, INITRAMFS, TOPOLOGY, SCENARIO)  # to boot and verify
 
 
@@ -55,6 +60,8 @@ def open_bundle(folder: Path) -> Bundle:
     _require(folder, (f"{part}/{told}" for part, found in for_each_part for told in found))
     manifest = _manifest(folder / IMAGE)
     _require(folder, (f"{IMAGE}/{told}" for told in _misfits(folder / IMAGE, manifest)))
+    if EVIDENCE in parts:
+        _require(folder, _of_another_image(folder / EVIDENCE, manifest))
     return Bundle(folder, folder / IMAGE, manifest)
 
 
@@ -68,6 +75,23 @@ def open_image(image: Path) -> Bundle:
     manifest = _manifest(image)
     _require(image, _misfits(image, manifest))
     return Bundle(image, image, manifest)
+
+
+def held(bundle: Bundle, target: Path) -> Bundle:
+    """Return the bundle with copies of what a boot needs, in a new folder that is only ours.
+
+    Whoever can write to the bundle could change a file between its check and its boot.
+
+    Raises:
+        BundleError: a file has changed since it was checked.
+    """
+    target.mkdir()
+    sums_there = {item.name: item.sha256 for item in bundle.manifest.outputs}
+    for name in NEEDED:
+        shutil.copyfile(bundle.image / name, target / name)
+        if sha256_file(target / name) != sums_there[name]:
+            _require(bundle.folder, [f"{IMAGE}/{name}: changed while it was being checked"])
+    return replace(bundle, image=target)
 
 
 def artifacts(bundle: Bundle) -> Artifacts:
@@ -142,14 +166,49 @@ def _misfits(image: Path, manifest: Manifest) -> Iterator[str]:
             yield f"{name}: has another size than in {manifests.NAME}"
         elif outputs[name].sha256 != sha256_file(image / name):
             yield f"{name}: has another sum than in {manifests.NAME}"
-    if len(outputs) != len(manifest.outputs):
-        yield f"{manifests.NAME}: has an output twice"
     for name in NEEDED:
         if name not in outputs:
             yield f"{name}: missing; without it nothing can be booted"
-    for name, source in ((TOPOLOGY, manifest.topology), (SCENARIO, manifest.scenario)):
-        if name in outputs and outputs[name].sha256 != source.sha256:
+    inputs = {item.name: item.sha256 for item in manifest.fragments}
+    inputs |= {TOPOLOGY: manifest.topology.sha256, SCENARIO: manifest.scenario.sha256}
+    fragments = {name for name in outputs if name.startswith(FRAGMENTS)}
+    for name in sorted({*inputs, *fragments}):
+        if name not in outputs:
+            yield f"{name}: an input in {manifests.NAME}, but missing"
+        elif outputs[name].sha256 != inputs.get(name):
             yield f"{name}: is not the file that {manifests.NAME} has as an input"
+
+
+def _of_another_image(evidence: Path, manifest: Manifest) -> Iterator[str]:
+    """Yield what the verdict says of another image than that of the manifest."""
+    name = f"{EVIDENCE}/{VERDICT}"
+    try:
+        verdict = read_json(evidence / VERDICT)
+        told = _told(verdict)
+    except Damaged as error:
+        yield f"{name}: {error.message}"
+        return
+    sums_there = {item.name: item.sha256 for item in manifest.outputs}
+    kernel = manifest.kernel
+    expected = {
+        **{f"files.{booted}": sums_there[booted] for booted in (BZIMAGE, INITRAMFS)},
+        **{f"kernel.{field}": getattr(kernel, field) for field in KERNEL_FIELDS},
+        "topology": manifest.topology.name,
+        "scenario": manifest.scenario.name,
+        "cpu": manifest.cpu,
+    }
+    for field, value in expected.items():
+        if told[field] != value:
+            yield f"{name}: is about another image: {field} is {told[field]!r}, not {value!r}"
+
+
+def _told(verdict: Fields) -> dict[str, str]:
+    files, kernel = verdict.within("files"), verdict.within("kernel")
+    return {
+        **{f"files.{booted}": files.text(booted) for booted in (BZIMAGE, INITRAMFS)},
+        **{f"kernel.{field}": kernel.text(field) for field in KERNEL_FIELDS},
+        **{field: verdict.text(field) for field in ("topology", "scenario", "cpu")},
+    }
 
 
 def _require(folder: Path, complaints: Iterator[str] | list[str]) -> None:

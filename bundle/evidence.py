@@ -10,14 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from boot.trace import EVENTS
+from bundle.sums import NAME as SUMS
 from bundle.sums import write_sums
 from host.errors import LabError
-from host.files import replacing, sha256_file
+from host.files import remove, replacing, sha256_file
 
 # What a verification leaves behind, and what of it is kept as it is. qemu.sh is the command.
 KEPT = ("verdict.json", "junit.xml", "console.log", "qemu.sh")
 TRACE = "trace.json"
 HOST = "host.json"
+NAMES = frozenset((*KEPT, TRACE, HOST, SUMS))
 
 
 def write_evidence(run: Path, target: Path, given: Mapping[str, str]) -> None:
@@ -43,6 +45,24 @@ def write_evidence(run: Path, target: Path, given: Mapping[str, str]) -> None:
         for path in folder.iterdir():
             path.chmod(0o644)
         folder.chmod(0o755)
+
+
+def drop_evidence(folder: Path) -> None:
+    """Remove the evidence of an earlier verification: it must not be taken for this one's.
+
+    Raises:
+        LabError: what is there is something else, or has something else in it.
+    """
+    if not os.path.lexists(folder):
+        return
+    folder_of_its_own = folder.is_dir() and not folder.is_symlink()
+    names = {path.name for path in folder.iterdir()} if folder_of_its_own else set()
+    if HOST not in names or not names <= NAMES:
+        raise LabError(
+            f"{folder} is in the way: the evidence belongs there, but this is something else",
+            hint="move it, or move the bundle to another place",
+        )
+    remove(folder)
 
 
 def trace_summary(verdict: Mapping[str, Any], trace: Path) -> dict[str, Any]:

@@ -5,7 +5,10 @@ host and no time of day: the same inputs give the same bytes.
 """
 
 import json
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -143,16 +146,28 @@ def as_text(manifest: Manifest) -> str:
 def load(path: Path) -> Manifest:
     """Read and check a manifest.
 
+    Only the very text that the lab writes is one. JSON leaves room to tell a person one thing and a
+    program another (a member twice, an order in which the kernel comes last), and here is none.
+
     Raises:
-        ManifestError: it cannot be read, is not JSON, or not of the schema; names the place.
+        ManifestError: it cannot be read, is not JSON, not of the schema, contradicts itself, or is
+            written otherwise; names the place.
     """
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        text = path.read_bytes().decode()
+        data = json.loads(text)
     except OSError as error:
         raise ManifestError(f"cannot read {path}: {error.strerror}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ManifestError(f"{path}: not JSON: {error}") from error
     _require_schema(path, data)
+    manifest = _of(data)
+    for fault in (*_faults(manifest), *_other_text(manifest, text)):
+        raise ManifestError(f"{path}: {fault}", hint="no lab wrote this; get it from its bundle")
+    return manifest
+
+
+def _of(data: dict[str, Any]) -> Manifest:
     return Manifest(
         kernel=KernelInput(**data["kernel"]),
         lab=LabInput(**data["lab"]),
@@ -165,6 +180,54 @@ def load(path: Path) -> Manifest:
         source_date_epoch=data["source_date_epoch"],
         outputs=tuple(Output(**item) for item in data["outputs"]),
     )
+
+
+def _faults(manifest: Manifest) -> Iterator[str]:
+    """Yield what cannot be, though it is of the schema."""
+    yield from _kernel_faults(manifest.kernel)
+    for group in ("fragments", "sources", "tools", "outputs"):
+        for name, count in Counter(item.name for item in getattr(manifest, group)).items():
+            if count > 1:
+                yield f"{group}: {name!r} is there {count} times"
+    # It is shown on terminals, where a control character could hide what stands before it.
+    for text in _texts(asdict(manifest)):
+        if not text.isprintable():
+            yield f"{text!r} has characters that cannot be shown"
+
+
+def _kernel_faults(kernel: KernelInput) -> Iterator[str]:
+    """Yield how a kernel that was substituted would be passed off as the one asked for."""
+    # It means a pinned archive; a package of the distribution only ever stands in for that.
+    as_auto = kernel.asked == "auto" and kernel.kind == "url"
+    expected = not as_auto and kernel.asked != kernel.used
+    if kernel.substituted != expected:
+        told = "that it was" if kernel.substituted else "that it was not"
+        yield (
+            f"kernel: asked for {kernel.asked!r}, used {kernel.used!r} of kind {kernel.kind}, and "
+            f"says {told} substituted"
+        )
+    if not kernel.release.startswith(kernel.version):
+        yield f"kernel: release {kernel.release!r} is not one of version {kernel.version!r}"
+
+
+def _texts(data: object) -> Iterator[str]:
+    if isinstance(data, str):
+        yield data
+    elif isinstance(data, dict):
+        for value in data.values():
+            yield from _texts(value)
+    elif isinstance(data, tuple):
+        for value in data:
+            yield from _texts(value)
+
+
+def _other_text(manifest: Manifest, text: str) -> Iterator[str]:
+    """Yield the first line that is not as :func:`as_text` has it."""
+    pairs = zip_longest(text.split("\n"), as_text(manifest).split("\n"))
+    for number, (found, wanted) in enumerate(pairs, 1):
+        if found != wanted:
+            yield f"line {number}: {found or ''!r} is not as the lab writes it, {wanted or ''!r}"
+            return
 
 
 def _require_schema(path: Path, data: Any) -> None:  # noqa: ANN401 - JSON

@@ -8,11 +8,10 @@ from boot.qemu import QEMU
 from bundle import check
 from bundle.archive import SUFFIX, pack, unpacked
 from bundle.check import Bundle, open_bundle, open_image
-from bundle.evidence import HOST, write_evidence
+from bundle.evidence import drop_evidence, write_evidence
 from bundle.image import write_image
 from bundle.read_me import kernel_line
-from host.errors import LabError
-from host.files import remove, replacing
+from host.files import replacing
 from host.progress import mebibytes
 from host.terminal import printable
 from host.tools import require_programs
@@ -60,14 +59,15 @@ def verify(selection: Selection) -> None:
     require_programs(QEMU)
     given = selection.settings.bundle
     assert given is not None  # the task exists only with the setting
-    evidence = given.with_name(f"{given.name.removesuffix(SUFFIX)}.evidence")
-    _drop_evidence(evidence)
+    evidence = given.parent / f"{given.name.removesuffix(SUFFIX)}.evidence"
+    drop_evidence(evidence)
     with unpacked(given) as folder, tempfile.TemporaryDirectory(prefix="p2plab-") as scratch:
         opened = open_bundle(folder)
         print(f"   {printable(kernel_line(opened.manifest.kernel))}", flush=True)
         run = Path(scratch) / "run"
         try:
-            judge(_inputs(selection, opened, run), kept=evidence)
+            own = check.held(opened, Path(scratch) / "held")
+            judge(_inputs(selection, own, run), kept=evidence)
         finally:
             if (run / "verdict.json").exists():
                 write_evidence(run, evidence, selection.given)
@@ -84,18 +84,6 @@ def _inputs(selection: Selection, opened: Bundle, run: Path) -> Inputs:
         cpu=opened.manifest.cpu,
         folder=run,
     )
-
-
-def _drop_evidence(folder: Path) -> None:
-    """Remove the evidence of an earlier verification: it must not be taken for this one's."""
-    if not folder.exists():
-        return
-    if not (folder / HOST).is_file():
-        raise LabError(
-            f"{folder} is in the way: the evidence belongs there, but this is something else",
-            hint="move it, or move the bundle to another place",
-        )
-    remove(folder)
 
 
 def _size(path: Path) -> str:

@@ -78,13 +78,10 @@ def extract(stream: IO[bytes], size: int, title: str, root: Path, limits: Limits
         counted = io.BufferedReader(_Counted(stream, shown), READ_BYTES)
         plain = _Rationed(_decompressor(counted.peek(MAGIC_BYTES))(counted))
         try:
-            _write_members(plain, writer)
+            _write_members(plain, writer, limits.content)
         except (ValueError, ArithmeticError, LookupError) as error:
             # What tarfile makes of numbers and texts in a header that are none.
             raise ArchiveError(f"it is damaged ({error})") from error
-        plain.grant(limits.content)
-        while plain.read(READ_BYTES):  # to the end, where the checksum is
-            pass
     return writer.top
 
 
@@ -134,13 +131,26 @@ class _Rationed(io.RawIOBase):
         return len(data)
 
 
-def _write_members(plain: _Rationed, writer: TreeWriter) -> None:
+def _write_members(plain: _Rationed, writer: TreeWriter, most: int) -> None:
     with tarfile.open(fileobj=plain, mode="r|", bufsize=TAR_BYTES) as tar:
         while (member := tar.next()) is not None:
             plain.grant(member.size)
             writer.add(member, tar.extractfile(member) if member.isreg() else None)
             tar.members.clear()  # type: ignore[attr-defined]  # else it keeps all of the 90 000
             plain.grant(HEADER_BYTES)
+        plain.grant(most + TAR_BYTES)  # who reads on meets the end once more
+        _require_the_end(cast(IO[bytes], tar.fileobj))
+
+
+def _require_the_end(rest: IO[bytes]) -> None:
+    """Read on to where the compression's checksum is; a tar ends with zeros, and with those alone.
+
+    tarfile takes a damaged header for the end. And whatever follows the end is another archive to
+    other programs (``tar --ignore-zeros``), so that people and the lab would see different files.
+    """
+    while chunk := rest.read(READ_BYTES):
+        if chunk.count(0) != len(chunk):
+            raise ArchiveError("it is damaged (a header is, or more follows its end)")
 
 
 def _decompressor(start: bytes) -> Opener:

@@ -111,6 +111,9 @@ class TreeWriter:
             raise MemberError(f"its files are larger than {mebibytes(self._limits.content)}")
 
     def _below_top(self, name: str) -> str:
+        if not name.isprintable():
+            # Nor could anybody read which file a message is about.
+            raise MemberError(f"{name!r} is a name with characters that cannot be shown")
         parts = [part for part in name.split("/") if part not in ("", ".")]
         if name.startswith("/") or ".." in parts:
             raise MemberError(f"{name!r} is an absolute path or climbs with '..'")

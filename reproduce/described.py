@@ -112,7 +112,7 @@ def _config(folder: str, wanted: FileInput, beside: Path) -> Path:
     if _is(beside, wanted):
         return beside
     ours = CONFIGS / folder / f"{wanted.name}.toml"
-    if Path(wanted.name).name != wanted.name or not ours.is_file():
+    if not ours.is_file():
         raise ManifestError(
             f"there is no {wanted.name} in configs/{folder}, and no {beside.name} beside the "
             "manifest that is the one it names",
@@ -152,7 +152,10 @@ def _decided(asked: KernelInput, kernel: Kernel, scratch: Path) -> dict[Path, Pa
     """Have the copy know this kernel, and ``kernel=auto`` come to it if that was asked for."""
     if isinstance(kernel, TreeKernel):
         return {}
-    kernels = {**load(REGISTRY), kernel.name: kernel}
+    ours = load(REGISTRY)
+    if isinstance(kernel, UrlKernel):
+        _require_own_file(kernel, ours)
+    kernels = {**ours, kernel.name: kernel}
     pinned = kernels.get(PINNED)
     if asked.asked == AUTO and isinstance(pinned, UrlKernel):
         if asked.substituted:
@@ -176,6 +179,18 @@ def _decided(asked: KernelInput, kernel: Kernel, scratch: Path) -> dict[Path, Pa
     elif asked.asked != kernel.name:
         raise ManifestError(f"it asks for kernel {asked.asked!r} and uses {kernel.name!r}")
     return files
+
+
+def _require_own_file(kernel: UrlKernel, ours: Mapping[str, Kernel]) -> None:
+    """Refuse an archive that would take the place of another one in the download directory."""
+    for other in ours.values():
+        if not isinstance(other, UrlKernel) or other.file != kernel.file:
+            continue
+        if other.sha256 != kernel.sha256:
+            raise ManifestError(
+                f"its kernel cannot be built: {kernel.file} is {other.name} in {REGISTRY.name}, "
+                "with another SHA-256"
+            )
 
 
 def _table(name: str, kernel: Kernel) -> str:

@@ -1,9 +1,11 @@
 """A small bundle that is valid throughout; its kernel boots nothing."""
 
+import json
 import shutil
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 from bundle import manifest as manifests
 from bundle import sums
@@ -64,7 +66,7 @@ def manifest_of(image: Path) -> Manifest:
         topology=FileInput("switch-q35", named["topology.toml"]),
         scenario=FileInput("copy", named["scenario.toml"]),
         cpu="qemu64",
-        fragments=(FileInput("p2pdma.config", named["fragments/0-p2pdma.config"]),),
+        fragments=(FileInput("fragments/0-p2pdma.config", named["fragments/0-p2pdma.config"]),),
         sources=tuple(
             FileInput(name, str(number) * 64)
             for number, name in enumerate(("p2pmem-pci", "p2pmem-test", "rootfs"), 3)
@@ -92,17 +94,41 @@ def make_bundle(parent: Path, name: str = BUNDLE_NAME) -> Path:
         shutil.copyfile(source, image / file)
     for file in EVIDENCE:
         (evidence / file).write_text(f"the {file} of a run\n")
-    sums.write_sums(evidence)
     seal(image)
     return parent / name
 
 
 def seal(image: Path, change: Callable[[Manifest], Manifest] = lambda same: same) -> Manifest:
-    """Write manifest and sums of an image anew, as its files are now; ``change`` may alter it."""
+    """Write manifest and sums of an image anew, as its files are now; ``change`` may alter it.
+
+    The verdict beside it, if there is one, becomes one about this image.
+    """
     manifest = change(manifest_of(image))
     (image / manifests.NAME).write_text(manifests.as_text(manifest))
     sums.write_sums(image)
+    evidence = image.parent / "evidence"
+    if evidence.is_dir():
+        write_verdict(evidence, verdict_of(manifest))
     return manifest
+
+
+def verdict_of(manifest: Manifest) -> dict[str, Any]:
+    """Return what a verdict about an image says of it."""
+    booted = ("bzImage", "initramfs.cpio.lz4")
+    return {
+        "kernel": asdict(manifest.kernel),
+        "outcome": "passed",
+        "topology": manifest.topology.name,
+        "scenario": manifest.scenario.name,
+        "cpu": manifest.cpu,
+        "files": {item.name: item.sha256 for item in manifest.outputs if item.name in booted},
+    }
+
+
+def write_verdict(evidence: Path, verdict: dict[str, Any]) -> None:
+    """Put a verdict into an evidence folder, with sums that fit."""
+    (evidence / "verdict.json").write_text(json.dumps(verdict))
+    sums.write_sums(evidence)
 
 
 def substituted(manifest: Manifest) -> Manifest:

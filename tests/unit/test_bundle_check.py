@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,8 +12,18 @@ from bundle import check, manifest, sums
 from bundle.check import open_bundle, open_image
 from bundle.errors import BundleError
 from bundle.manifest import FileInput, Manifest
+from host.files import sha256_file
 from settings.paths import CONFIGS
-from tests.unit.bundle_fixtures import BUNDLE_NAME, EVIDENCE, IMAGE, make_bundle, seal, substituted
+from tests.unit.bundle_fixtures import (
+    BUNDLE_NAME,
+    EVIDENCE,
+    IMAGE,
+    make_bundle,
+    seal,
+    substituted,
+    verdict_of,
+    write_verdict,
+)
 
 PARTS = ("image", "evidence")
 EVERY_FILE = (
@@ -192,20 +203,12 @@ def outputs(change: Callable[[dict[str, tuple[int, str]]], object]) -> Callable[
             "image/new: in manifest.json, but missing",
         ),
         (
-            outputs(lambda items: items.update({"../evidence/junit.xml": (0, "0" * 64)})),
-            "image/../evidence/junit.xml: in manifest.json, but missing",
-        ),
-        (
             outputs(lambda items: items.update({"boot.sh": (1, items["boot.sh"][1])})),
             "image/boot.sh: has another size than in manifest.json",
         ),
         (
             outputs(lambda items: items.update({"boot.sh": (items["boot.sh"][0], "0" * 64)})),
             "image/boot.sh: has another sum than in manifest.json",
-        ),
-        (
-            lambda given: replace(given, outputs=(*given.outputs, given.outputs[0])),
-            "image/manifest.json: has an output twice",
         ),
         (
             lambda given: replace(given, topology=FileInput("switch-q35", "0" * 64)),
@@ -231,6 +234,88 @@ def test_image_that_cannot_be_booted(folder: Path, name: str) -> None:
     seal(folder / "image")
 
     assert refusal(folder) == [f"image/{name}: missing; without it nothing can be booted"]
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda v: v["files"].update(bzImage="0" * 64), "files.bzImage is "),
+        (lambda v: v["files"].update({"initramfs.cpio.lz4": "0" * 64}), "files.initramfs.cpio.lz4"),
+        (lambda v: v["kernel"].update(reason="why not"), "kernel.reason is 'why not', not ''"),
+        (lambda v: v["kernel"].update(asked="6.3.2"), "kernel.asked is '6.3.2', not '6.12'"),
+        (lambda v: v["kernel"].update(sha256="0" * 64), "kernel.sha256 is "),
+        (lambda v: v.update(topology="root-ports"), "topology is 'root-ports', not 'switch-q35'"),
+        (lambda v: v.update(scenario="less"), "scenario is 'less', not 'copy'"),
+        (lambda v: v.update(cpu="EPYC"), "cpu is 'EPYC', not 'qemu64'"),
+    ],
+)
+def test_evidence_of_another_image(
+    folder: Path, change: Callable[[dict[str, Any]], object], told: str
+) -> None:
+    verdict = verdict_of(manifest.load(folder / "image/manifest.json"))
+    change(verdict)
+    write_verdict(folder / "evidence", verdict)
+
+    (line,) = refusal(folder)
+
+    assert line.startswith(f"evidence/verdict.json: is about another image: {told}")
+
+
+def test_evidence_without_a_verdict(folder: Path) -> None:
+    (folder / "evidence/verdict.json").unlink()
+    sums.write_sums(folder / "evidence")
+
+    assert refusal(folder) == ["evidence/verdict.json: cannot be read: No such file or directory"]
+
+
+def test_evidence_without_anything(folder: Path) -> None:
+    """An empty list is right about an empty folder."""
+    for path in (folder / "evidence").iterdir():
+        path.unlink()
+    sums.write_sums(folder / "evidence")
+
+    assert refusal(folder) == ["evidence/verdict.json: cannot be read: No such file or directory"]
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"files": 1, "kernel": 2}', "[" * 100_000])
+def test_evidence_with_a_damaged_verdict(folder: Path, text: str) -> None:
+    (folder / "evidence/verdict.json").write_text(text)
+    sums.write_sums(folder / "evidence")
+
+    (line,) = refusal(folder)
+
+    assert line.startswith("evidence/verdict.json: ")
+
+
+@pytest.mark.parametrize("name", ["fragments/0-p2pdma.config", "fragments/1-own.config"])
+def test_fragments_are_those_of_the_manifest(folder: Path, name: str) -> None:
+    listed = manifest.load(folder / "image/manifest.json").fragments
+    (folder / "image" / name).write_text("CONFIG_PCI_P2PDMA=n\n")
+    seal(folder / "image", lambda given: replace(given, fragments=listed))
+
+    assert refusal(folder) == [f"image/{name}: is not the file that manifest.json has as an input"]
+
+
+def test_fragment_that_is_missing(folder: Path) -> None:
+    extra = FileInput("fragments/1-own.config", "0" * 64)
+    seal(folder / "image", lambda given: replace(given, fragments=(*given.fragments, extra)))
+
+    assert refusal(folder) == [
+        "image/fragments/1-own.config: an input in manifest.json, but missing"
+    ]
+
+
+def test_what_changes_behind_the_check_is_not_booted(folder: Path, tmp_path: Path) -> None:
+    bundle = open_bundle(folder)
+    own = check.held(bundle, tmp_path / "first")
+    (folder / "image/bzImage").write_text("another kernel")
+
+    assert (
+        sha256_file(check.artifacts(own).bzimage)
+        == {item.name: item.sha256 for item in own.manifest.outputs}["bzImage"]
+    )
+    with pytest.raises(BundleError, match="image/bzImage: changed while it was being checked"):
+        check.held(bundle, tmp_path / "second")
 
 
 def test_what_a_boot_needs_comes_out_of_the_bundle(folder: Path) -> None:

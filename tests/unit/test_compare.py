@@ -282,7 +282,7 @@ def test_inputs_by_dotted_names(good: Manifest) -> None:
     assert inputs["tools.gcc.version"] == "gcc 1.0"
     assert inputs["sources.rootfs"] == "5" * 64
     assert inputs["lab.dirty"] == "no"
-    assert inputs["fragments.0.name"] == "p2pdma.config"
+    assert inputs["fragments.0.name"] == "fragments/0-p2pdma.config"
     assert len([name for name in inputs if name.startswith("kernel.")]) == len(
         KernelInput.__dataclass_fields__
     )

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from bundle.evidence import HOST, TRACE, write_evidence
+from bundle.evidence import HOST, TRACE, drop_evidence, write_evidence
 from host.errors import LabError
 
 VERDICT = {
@@ -79,3 +79,36 @@ def test_without_a_verdict_there_is_no_evidence(run: Path, tmp_path: Path) -> No
     with pytest.raises(LabError, match="left no verdict"):
         write_evidence(run, target, {})
     assert sorted(target.iterdir()) == before
+
+
+def test_earlier_evidence_is_dropped(run: Path, tmp_path: Path) -> None:
+    target = tmp_path / "evidence"
+    drop_evidence(target)
+    write_evidence(run, target, {})
+
+    drop_evidence(target)
+
+    assert not target.exists()
+
+
+@pytest.mark.parametrize("kind", ["file", "folder", "more", "link", "dangling"])
+def test_what_is_no_evidence_stays(run: Path, tmp_path: Path, kind: str) -> None:
+    target, precious = tmp_path / "x.evidence", tmp_path / "precious"
+    write_evidence(run, precious, {})
+    if kind == "file":
+        target.write_text("precious")
+    elif kind == "folder":
+        (target / "thesis").mkdir(parents=True)
+    elif kind == "more":
+        precious.rename(target)
+        (target / "thesis").write_text("precious")
+    elif kind == "link":
+        target.symlink_to(precious)
+    else:
+        target.symlink_to(tmp_path / "nowhere")
+    before = sorted(tmp_path.rglob("*"))
+
+    with pytest.raises(LabError, match="is in the way"):
+        drop_evidence(target)
+
+    assert sorted(tmp_path.rglob("*")) == before

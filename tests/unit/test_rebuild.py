@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -139,7 +140,8 @@ def test_outputs_that_differ_although_the_inputs_agree(theirs: Theirs) -> None:
 def test_inputs_that_differ_are_told_before_the_build(
     theirs: Theirs, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    tools = (*theirs.manifest.tools[1:], tool_input("gcc", "13.1"))
+    others = [tool for tool in theirs.manifest.tools if tool.name != "gcc"]
+    tools = (*others, tool_input("gcc", "13.1"))
     monkeypatch.setattr(rebuild, "tool_inputs", lambda _: tools)
     told: list[str] = []
 
@@ -243,7 +245,6 @@ def test_kernel_is_not_chosen_twice(theirs: Theirs) -> None:
     [
         (lambda m: replace(m, topology=FileInput("mine", "a" * 64)), "no mine in configs/topolog"),
         (lambda m: replace(m, scenario=FileInput("mine", "a" * 64)), "no mine in configs/scenario"),
-        (lambda m: replace(m, topology=FileInput("../p2pdma", "a" * 64)), r"no \.\./p2pdma in"),
         (
             lambda m: replace(
                 m, fragments=(*m.fragments, FileInput("fragments/1-my.config", "a" * 64))
@@ -262,6 +263,27 @@ def test_what_is_nowhere_to_be_had(
 
     assert "take the manifest.json in the image folder" in caught.value.hint
     assert not (theirs.scratch / "copy").exists()
+
+
+@pytest.mark.parametrize("group", ["topology", "scenario"])
+def test_nothing_is_written_outside_of_the_copy(theirs: Theirs, group: str) -> None:
+    """Their file is beside the manifest; its name would put it elsewhere."""
+    file = replace(getattr(theirs.manifest, group), name="../../../precious")
+    fields: dict[str, Any] = {group: file}
+    theirs.write(replace(theirs.manifest, **fields))
+
+    with pytest.raises(ManifestError, match=rf"\$\.{group}"):
+        theirs.rebuild()
+
+    assert not list(theirs.scratch.parent.rglob("precious*"))
+
+
+def test_no_download_of_ours_gives_way_to_theirs(theirs: Theirs) -> None:
+    kernel = replace(URL, file="linux-6.3.2.tar.xz")
+    theirs.write(replace(theirs.manifest, kernel=kernel))
+
+    with pytest.raises(ManifestError, match=r"linux-6\.3\.2\.tar\.xz is 6\.3\.2 in kernels\.toml"):
+        theirs.rebuild()
 
 
 def test_files_beside_the_manifest_are_taken(theirs: Theirs) -> None:
