@@ -13,7 +13,6 @@ from bundle.image import write_image
 from bundle.read_me import kernel_line
 from host.files import replacing
 from host.progress import mebibytes
-from host.terminal import printable
 from host.tools import require_programs
 from kernel.selection import Selection
 from settings.paths import DIST, accel_cache
@@ -63,7 +62,7 @@ def verify(selection: Selection) -> None:
     drop_evidence(evidence)
     with unpacked(given) as folder, tempfile.TemporaryDirectory(prefix="p2plab-") as scratch:
         opened = open_bundle(folder)
-        print(f"   {printable(kernel_line(opened.manifest.kernel))}", flush=True)
+        print(f"   {kernel_line(opened.manifest.kernel)}", flush=True)
         run = Path(scratch) / "run"
         try:
             own = check.held(opened, Path(scratch) / "held")

@@ -20,7 +20,6 @@ from host.digest import sha256_of_tree
 from host.files import remove, sha256_file, write_text
 from host.process import output_of
 from host.programs import DECIDING
-from host.terminal import printable
 from kernel import apt
 from kernel.environment import SOURCE_DATE_EPOCH
 from kernel.registry import AptKernel, Kernel, TreeKernel
@@ -50,7 +49,7 @@ def run(selection: Selection, file: Path, scratch: Path = SCRATCH, project: Path
     """
     theirs = load(file)
     # First of all: it may be another kernel than the one that was asked for.
-    print(f"   {printable(kernel_line(theirs.kernel))}", flush=True)
+    print(f"   {kernel_line(theirs.kernel)}", flush=True)
     emptied(scratch)
     plan = described(theirs, file.parent, selection, scratch)
     _tell(differing_inputs(theirs, expected(theirs, plan, scratch / "apt-download.log")))
