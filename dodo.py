@@ -1,6 +1,5 @@
 """The task graph of p2plab: every task, what it needs and what it makes. `doit list` shows it."""
 
-import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,10 +8,12 @@ from typing import Any
 from doit.tools import config_changed
 
 from host.reserve import keep
+from host.stamps import COMPILING, stamp
 from host.task import EXPECTED, Reporter, as_made, report, stage
 from kernel.external import module_sources
 from kernel.registry import TreeKernel
 from kernel.selection import DEFAULT_TASK, only_shows, select
+from rootfs.linked import stamps_of_linked
 from rootfs.sources import tool_sources
 from settings.paths import BUILD, DIST, PROJECT, TESTS, invoked_from
 
@@ -31,6 +32,7 @@ MODULE = PROJECT / "p2pmem-pci"
 TOOL = PROJECT / "p2pmem-test"
 # Flags and environment of every compilation: after an edit, make has to look through all of them.
 RECIPE = (PROJECT / "kernel/kbuild.py", PROJECT / "kernel/environment.py")
+PROGRAMS = {name: stamp(name) for name in COMPILING}
 VERDICT = SELECTED.run_dir("verify")
 VERDICT_LOCK = VERDICT.with_name(f"{VERDICT.name}.lock")
 BUNDLE = DIST / SELECTED.bundle_name
@@ -47,15 +49,6 @@ DOIT_CONFIG = {
     "dep_file": str(AT.state) if SELECTED.builds or only_shows(sys.argv[1:]) else ":memory:",
     "backend": "sqlite3",
 }
-
-
-def program(name: str) -> str:
-    """Name a host tool's version by its file: running it would cost more than a no-op start."""
-    found = shutil.which(name)
-    if not found:
-        return "absent"
-    status = Path(found).resolve().stat()
-    return f"{Path(found).resolve()}:{status.st_size}:{status.st_mtime_ns}"
 
 
 def cleaning(*paths: Path) -> list[Any]:
@@ -80,7 +73,7 @@ def task_config() -> Task:
         "file_dep": [*RECIPE, AT.source_record, *SELECTED.fragments],
         "targets": [AT.dot_config],
         "uptodate": [
-            config_changed({"fragments": [*map(str, SELECTED.fragments)], "gcc": program("gcc")}),
+            config_changed({"fragments": [*map(str, SELECTED.fragments)], "programs": PROGRAMS}),
             as_made,
             not OWN_TREE,
         ],
@@ -96,7 +89,7 @@ def task_kernel() -> Task:
         "file_dep": [*RECIPE, AT.source_record, AT.dot_config],
         "targets": [AT.bzimage, AT.vmlinux, AT.auto_conf, AT.symbols],
         # In a user's own tree only make knows what has changed.
-        "uptodate": [config_changed({"gcc": program("gcc")}), as_made, not OWN_TREE],
+        "uptodate": [config_changed({"programs": PROGRAMS}), as_made, not OWN_TREE],
         "clean": [(stage("kernel.task", "clean", lock=AT.lock), [SELECTED])],
     }
 
@@ -108,7 +101,7 @@ def task_module() -> Task:
         "file_dep": [*RECIPE, AT.symbols, AT.dot_config, *module_sources(MODULE)],
         "targets": [AT.module],
         # In a user's own tree a header may change, and Module.symvers stay the same.
-        "uptodate": [config_changed({"gcc": program("gcc")}), as_made, not OWN_TREE],
+        "uptodate": [config_changed({"programs": PROGRAMS}), as_made, not OWN_TREE],
         "clean": cleaning(AT.module_dir),
     }
 
@@ -119,7 +112,10 @@ def task_tool() -> Task:
         "actions": [(stage("rootfs.task", "tool", lock=AT.lock), [SELECTED, TOOL])],
         "file_dep": [*RECIPE, PROJECT / "rootfs/task.py", *tool_sources(TOOL)],
         "targets": [AT.tool, AT.tool_links],
-        "uptodate": [config_changed({"gcc": program("gcc")}), as_made],
+        "uptodate": [
+            config_changed({"programs": PROGRAMS, "linked": stamps_of_linked(AT.tool_links)}),
+            as_made,
+        ],
         "clean": cleaning(AT.tool_dir),
     }
 
@@ -132,7 +128,7 @@ def task_initramfs() -> Task:
         "file_dep": [AT.module, AT.tool, AT.vmlinux, *scripts],
         "targets": [AT.initramfs],
         "uptodate": [
-            config_changed({"busybox": program("busybox"), "lz4": program("lz4")}),
+            config_changed({"busybox": stamp("busybox"), "lz4": stamp("lz4")}),
             as_made,
         ],
         "clean": cleaning(AT.rootfs),
@@ -214,7 +210,7 @@ def task_reproduce() -> Task:
 def task_menuconfig() -> Task:
     """change the kernel's configuration by hand; the changes are kept as a fragment"""
     return {
-        "actions": [(stage("kernel.task", "menuconfig"), [SELECTED])],
+        "actions": [(stage("kernel.task", "menuconfig", lock=AT.lock), [SELECTED])],
         "task_dep": ["config"],
     }
 

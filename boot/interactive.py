@@ -16,6 +16,7 @@ from types import FrameType
 from boot.qemu import Vm, command, shown
 from host.errors import LabError
 from host.tools import missing_tool
+from kernel.kbuild import MAPPED_BUILD, MAPPED_SOURCE
 
 GDB_PORT = 1234
 NO_TERMINAL = (80, 24)  # columns and rows where standard input is no terminal
@@ -60,8 +61,8 @@ def gdb_command(vmlinux: Path, source: Path, build: Path) -> str:
     where the sources really are.
     """
     return (
-        f"gdb {vmlinux} -ex 'set substitute-path /p2plab/linux {source}' "
-        f"-ex 'set substitute-path /p2plab/build {build}' "
+        f"gdb {vmlinux} -ex 'set substitute-path {MAPPED_SOURCE} {source}' "
+        f"-ex 'set substitute-path {MAPPED_BUILD} {build}' "
         f"-ex 'target remote 127.0.0.1:{GDB_PORT}'"
     )
 

@@ -16,7 +16,8 @@ from boot.qemu import Vm, command, shown
 from boot.qmp import Qmp, QmpError
 from host.errors import LabError
 from host.files import write_text
-from host.tools import missing_tool
+from host.process import tied
+from host.tools import require_programs
 
 CONNECT_TIMEOUT = 30.0  # seconds for QEMU to open its sockets
 ENDING_TIMEOUT = 5.0  # seconds for QEMU to end after it has closed its QMP connection
@@ -109,18 +110,17 @@ def _listen(path: Path) -> Iterator[socket.socket]:
 
 
 def _start(argv: list[str], log: Path) -> "subprocess.Popen[bytes]":
+    require_programs(argv[0])
     with log.open("wb") as sink:
-        try:
-            # A session of its own: Ctrl-C is for the lab, which then ends QEMU in order.
-            return subprocess.Popen(
-                argv,
-                stdin=subprocess.DEVNULL,
-                stdout=sink,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-        except FileNotFoundError as error:
-            raise missing_tool(argv[0]) from error
+        # A session of its own: Ctrl-C is for the lab, which then ends QEMU in order. But a lab
+        # that is killed must not leave it running.
+        return subprocess.Popen(
+            tied(argv),
+            stdin=subprocess.DEVNULL,
+            stdout=sink,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
 
 
 def _accept(

@@ -13,6 +13,7 @@ from bundle.errors import InputsDiffer, OutputsDiffer
 from bundle.manifest import NAME, KernelInput, Manifest, Output, load
 from bundle.origins import inputs_of, origin_of
 from host.errors import SettingError
+from host.terminal import printable
 from settings.paths import expanded
 
 SUM = re.compile(r"[0-9a-f]{40,}")
@@ -91,7 +92,7 @@ def require_same_outputs(found: Comparison) -> None:
         InputsDiffer: outputs differ, each with a reason.
     """
     if found.unexplained:
-        names = ", ".join(_plain(item.name) for item in found.unexplained)
+        names = ", ".join(printable(item.name) for item in found.unexplained)
         raise OutputsDiffer(
             f"no differing input explains why these differ: {names}",
             hint="the same inputs should give the same bytes; diffoscope shows what is in a file",
@@ -184,7 +185,7 @@ def _kernel_line(kernel: KernelInput) -> str:
         line = f"NOT THE KERNEL ASKED FOR: {is_linux}, asked was {kernel.asked}: {kernel.reason}"
     else:
         line = f"{is_linux}, as asked for ({kernel.asked})"
-    return _plain(line)
+    return printable(line)
 
 
 def _print_table(title: str, rows: list[tuple[str, str]], stream: TextIO) -> None:
@@ -193,7 +194,7 @@ def _print_table(title: str, rows: list[tuple[str, str]], stream: TextIO) -> Non
     print(f"{title}:", file=stream)
     width = max(len(name) for name, _ in rows)
     for name, text in rows:
-        print(f"   {_plain(name):{width}}  {_plain(text)}", file=stream)
+        print(f"   {printable(name):{width}}  {printable(text)}", file=stream)
 
 
 def _side(item: OutputChange) -> str:
@@ -219,8 +220,3 @@ def _short(text: str | None) -> str:
     if text is None:
         return "none"
     return text[:SHOWN_DIGITS] if SUM.fullmatch(text) else text or "(empty)"
-
-
-def _plain(text: str) -> str:
-    # Somebody else's manifest: nothing in it may steer a terminal.
-    return "".join(sign if sign.isprintable() else "?" for sign in text)

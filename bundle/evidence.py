@@ -89,7 +89,7 @@ def trace_summary(verdict: Mapping[str, Any], trace: Path) -> dict[str, Any]:
 
 
 def host_facts(verdict: Mapping[str, Any], given: Mapping[str, str]) -> dict[str, Any]:
-    """Return what the verification ran on; neither the host's name nor its user's."""
+    """Return what the verification ran on; settings as they were typed, paths too."""
     return {
         "qemu": verdict["qemu"],
         "accel": verdict["accel"],

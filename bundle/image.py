@@ -17,7 +17,8 @@ from bundle.sbom import sbom, validate
 from bundle.sums import NAME as SUMS
 from bundle.sums import write_sums
 from host.files import replacing, sha256_file
-from host.process import output_of
+from host.process import run_logged
+from kernel.environment import PASSED, REPRODUCIBLE
 from kernel.selection import Selection
 from rootfs.linked import linked_files
 from rootfs.task import contents
@@ -72,13 +73,19 @@ def _copy(selection: Selection, begun: Manifest, folder: Path) -> None:
         target.parent.mkdir(exist_ok=True)
         shutil.copyfile(part.source, target)
     # gdb reads compressed debug sections as they are; a compressed file it would not.
-    output_of(
+    compressed = folder / "vmlinux"
+    run_logged(
         [
             "objcopy",
             "--compress-debug-sections=zlib",
             str(selection.workspace.vmlinux),
-            str(folder / "vmlinux"),
-        ]
+            str(compressed),
+        ],
+        title="compressing the symbols of vmlinux",
+        log=selection.workspace.logs / "image.log",
+        env=REPRODUCIBLE,
+        passing=PASSED,
+        writes=selection.workspace.image_dir(selection.run_name),
     )
 
 

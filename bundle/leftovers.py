@@ -8,6 +8,8 @@ from pathlib import Path
 from host.files import replacing
 from settings.paths import TESTS
 
+# Of a double build, or of one from a manifest.
+REPRODUCTION = ("result.json", "*.log", "diffoscope.*", "image-*/SHA256SUMS")
 # Of the files below build/, what is worth keeping; never a drive image, nor what a stage builds.
 KEPT = (
     "*/source.json",
@@ -19,10 +21,7 @@ KEPT = (
     "*/verify/**/qemu.sh",
     "*/verify/**/qemu.log",
     "*/verify/*/trace.log",
-    "reproduce/result.json",
-    "reproduce/*.log",
-    "reproduce/diffoscope.*",
-    "reproduce/image-*/SHA256SUMS",
+    *(f"{folder}/{name}" for folder in ("reproduce", "rebuild") for name in REPRODUCTION),
     f"{TESTS.name}/*.json",
     f"{TESTS.name}/*.xml",
 )

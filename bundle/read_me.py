@@ -1,6 +1,7 @@
 """``README`` of an image: what a person who finds it years later has to know."""
 
 from bundle.manifest import KernelInput, Manifest
+from kernel.kbuild import MAPPED_BUILD, MAPPED_SOURCE
 
 TEXT = """\
 {kernel}
@@ -16,9 +17,9 @@ Check     sha256sum -c SHA256SUMS                      are these the files that 
           ./doit verify bundle=BUNDLE                  the same, then boot them and verify
 Boot      ./boot.sh                                    needs QEMU and a POSIX shell
 Debug     ./boot.sh -s -S, and in another terminal, beside the unpacked source of the kernel:
-          gdb vmlinux -ex 'set substitute-path /p2plab/linux SOURCE' \\
+          gdb vmlinux -ex 'set substitute-path {mapped_source} SOURCE' \\
                       -ex 'target remote 127.0.0.1:1234'
-          The module's sources are /p2plab/build/p2pmem-pci there.
+          The module's sources are {mapped_build}/p2pmem-pci there.
 Rebuild   ./doit reproduce manifest=BUNDLE/image/manifest.json
           in a checkout of the commit above: lists inputs that differ, builds, compares the sums
 
@@ -35,6 +36,8 @@ def read_me(manifest: Manifest) -> str:
         topology=manifest.topology.name,
         scenario=manifest.scenario.name,
         cpu=manifest.cpu,
+        mapped_source=MAPPED_SOURCE,
+        mapped_build=MAPPED_BUILD,
         commit=f"{commit}, with changes that no commit has" if lab.dirty else commit,
     )
 

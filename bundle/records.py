@@ -72,6 +72,13 @@ class Fields:
             raise Damaged(self.path, f"{name} is missing or no list")
         return [Fields(self.path, item, f"{name}[{at}]") for at, item in enumerate(value)]
 
+    def texts(self, name: str) -> list[str]:
+        """Return a list of texts."""
+        value = self._data.get(name)
+        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+            raise Damaged(self.path, f"{name} is missing or no list of texts")
+        return value
+
     def has(self, name: str) -> bool:
         """Tell whether a member is there and not null."""
         return self._data.get(name) is not None
@@ -309,3 +316,38 @@ def read_reproduction(path: Path) -> Reproduction:
 
 def _sums(data: Fields) -> dict[str, str]:
     return {name: data.text(name) for name in data.names()}
+
+
+@dataclass(frozen=True)
+class Rebuild:
+    """What ``doit reproduce manifest=`` found: here against what the manifest says.
+
+    Attributes:
+        same: whether every output has the sum that the manifest names.
+        inputs: those that differ: name, there, here.
+        outputs: those that differ: name, and what explains it.
+        seconds: of the build.
+    """
+
+    same: bool
+    inputs: tuple[tuple[str, str, str], ...]
+    outputs: tuple[tuple[str, tuple[str, ...]], ...]
+    seconds: float
+
+
+def read_rebuild(path: Path) -> Rebuild:
+    """Read the ``result.json`` of a rebuild from a manifest.
+
+    Raises:
+        Damaged: it is not whole.
+    """
+    data = read_json(path)
+    inputs = [
+        (item.text("name"), _value(item, "a"), _value(item, "b")) for item in data.each("inputs")
+    ]
+    outputs = [(item.text("name"), tuple(item.texts("reasons"))) for item in data.each("outputs")]
+    return Rebuild(data.flag("same"), tuple(inputs), tuple(outputs), data.number("seconds"))
+
+
+def _value(item: Fields, name: str) -> str:
+    return item.text(name) if item.has(name) else "none"

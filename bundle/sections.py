@@ -8,16 +8,19 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from bundle.archive import SUFFIX
 from bundle.markdown import code_block, plain, table
 from bundle.records import (
     TEST_STEPS,
     Check,
     Damaged,
     Kernel,
+    Rebuild,
     Reproduction,
     Verdict,
     read_json,
     read_junit,
+    read_rebuild,
     read_reproduction,
     read_step,
     read_verdict,
@@ -222,17 +225,47 @@ def _counted(section: Section, name: str, report: Path, place: Place) -> str:
 def reproduction(place: Place) -> Section:
     """Tell whether two builds gave the same bytes, and how they were made unlike each other."""
     section = Section("Reproduction", ("file", "sha256 in build A", "in build B"))
-    folder = place.build / "reproduce"
-    result = folder / "result.json"
-    try:
-        if result.exists():
+    if result := _result_in(place.build / "reproduce", section, place):
+        try:
             _reproduction(section, read_reproduction(result))
-        elif folder.exists():
-            section.intro += [f"**Not finished**: there is no {place.name(result)}.", ""]
-            section.failed.append("reproduce: not finished")
-    except Damaged as error:
-        section.damaged(error, place)
+        except Damaged as error:
+            section.damaged(error, place)
     return section
+
+
+def rebuild(place: Place) -> Section:
+    """Tell whether what a manifest describes came out the same here."""
+    section = Section("Rebuild", ("output that differs", "because of"))
+    if result := _result_in(place.build / "rebuild", section, place):
+        try:
+            _rebuild(section, read_rebuild(result))
+        except Damaged as error:
+            section.damaged(error, place)
+    return section
+
+
+def _result_in(folder: Path, section: Section, place: Place) -> Path | None:
+    """Return the result; a folder without one is of a run that was not finished."""
+    result = folder / "result.json"
+    if result.exists():
+        return result
+    if folder.exists():
+        section.intro += [f"**Not finished**: there is no {place.name(result)}.", ""]
+        section.failed.append(f"{plain(folder.name)}: not finished")
+    return None
+
+
+def _rebuild(section: Section, found: Rebuild) -> None:
+    good = found.same and not found.outputs
+    told = "Every output has the sum that the manifest names" if good else "**Outputs differ**"
+    section.intro += [f"{told} (built in {found.seconds:.0f} s).", ""]
+    if not good:
+        section.failed.append("rebuild: outputs differ")
+    for name, reasons in found.outputs:
+        section.rows.append([plain(name), plain(", ".join(reasons)) or "**no reason known**"])
+    if found.inputs:
+        rows = [[plain(text) for text in item] for item in found.inputs]
+        section.lines += ["", *table(("input that differs", "there", "here"), rows)]
 
 
 def _reproduction(section: Section, found: Reproduction) -> None:
@@ -264,9 +297,9 @@ def bundles(place: Place) -> Section:
     """Tell which bundles there are, and the one sum that vouches for all of an image."""
     section = Section("Bundles", ("bundle", "archive", "sha256 of image/SHA256SUMS"))
     folders = {path.parent.parent.name for path in place.dist.glob("*/image/SHA256SUMS")}
-    archives = {path.name.removesuffix(".tar.xz") for path in place.dist.glob("*.tar.xz")}
+    archives = {path.name.removesuffix(SUFFIX) for path in place.dist.glob(f"*{SUFFIX}")}
     for name in sorted(folders | archives):
-        archive = place.dist / f"{name}.tar.xz"
+        archive = place.dist / f"{name}{SUFFIX}"
         sums = place.dist / name / "image/SHA256SUMS"
         size = mebibytes(archive.stat().st_size) if archive.exists() else "**none**"
         section.rows.append([plain(name), size, sha256_file(sums) if sums.exists() else "-"])

@@ -41,6 +41,7 @@ def run(build: Path, dist: Path) -> None:
         sections.tests(place),
         sections.bundles(place),
         sections.reproduction(place),
+        sections.rebuild(place),
     ]
     text = "\n".join([*_page(_kernels(place), parts), *_contents(place, copies), ""])
     page = place.dist / "summary.md"

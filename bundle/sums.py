@@ -25,7 +25,7 @@ def files_below(folder: Path) -> list[str]:
     """
     names, faults = _contents(folder)
     if faults:
-        raise BundleError(_listed(folder, faults))
+        raise BundleError("\n  ".join([f"{folder}:", *faults]))
     return names
 
 
@@ -36,16 +36,6 @@ def write_sums(folder: Path) -> None:
         BundleError: it holds what cannot be listed (links, odd names, empty folders).
     """
     write_text(folder / NAME, _text(_sums(folder, files_below(folder))))
-
-
-def check_sums(folder: Path) -> None:
-    """Check that a folder holds exactly the files of its ``SHA256SUMS``, and that file as written.
-
-    Raises:
-        BundleError: names every file that is changed, missing or extra.
-    """
-    if faults := complaints(folder):
-        raise BundleError(_listed(folder, faults))
 
 
 def complaints(folder: Path) -> list[str]:
@@ -119,7 +109,3 @@ def _differences(written: str, sums: dict[str, str]) -> Iterator[str]:
 
 def _shown(name: str) -> str:
     return name if name.isprintable() else repr(name)
-
-
-def _listed(folder: Path, faults: list[str]) -> str:
-    return "\n  ".join([f"{folder}:", *faults])

@@ -12,6 +12,7 @@ from bundle.evidence import drop_evidence, write_evidence
 from bundle.image import write_image
 from bundle.read_me import kernel_line
 from host.files import replacing
+from host.progress import mebibytes
 from host.tools import require_programs
 from kernel.selection import Selection
 from settings.paths import DIST, accel_cache
@@ -88,5 +89,5 @@ def _inputs(selection: Selection, opened: Bundle, run: Path) -> Inputs:
 
 def _size(path: Path) -> str:
     files = [item for item in path.rglob("*") if item.is_file()] if path.is_dir() else [path]
-    total = sum(item.stat().st_size for item in files) / (1 << 20)
-    return f"{len(files)} files, {total:.1f} MiB" if path.is_dir() else f"{total:.1f} MiB"
+    total = mebibytes(sum(item.stat().st_size for item in files))
+    return f"{len(files)} files, {total}" if path.is_dir() else total

@@ -4,7 +4,6 @@ All is streamed: no uncompressed archive is ever written to disk or held in memo
 """
 
 import bz2
-import errno
 import gzip
 import io
 import lzma
@@ -17,13 +16,13 @@ from pathlib import Path
 from typing import IO, cast
 
 from host.errors import LabError
+from host.files import is_full
 from host.members import Limits, MemberError, TreeWriter
 from host.progress import Progress, mebibytes
 
 READ_BYTES = 1 << 18  # of the compressed archive at a time
 TAR_BYTES = 1 << 15  # of the tar at a time: tarfile reads ahead by up to as much
 HEADER_BYTES = 1 << 15  # of one member; long names and lists of holes are in it, but no content
-NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 MAGIC_BYTES = 8
 
 Opener = Callable[[IO[bytes]], IO[bytes]]
@@ -185,7 +184,7 @@ def errors_named(archive: Path, target: Path, hint: str) -> Iterator[None]:
         text = "it is truncated" if cut else f"it is damaged ({error})"
         raise _archive_error(archive, text, hint) from error
     except OSError as error:
-        if error.errno in NO_SPACE:
+        if is_full(error):
             raise
         if error.errno is None:  # bz2 has no exception of its own
             raise _archive_error(archive, f"it is damaged ({error})", hint) from error

@@ -33,8 +33,9 @@ class Use:
 def allocated(path: Path) -> int:
     """Return the bytes that a file or a whole folder takes on the disk; 0 if it is not there.
 
-    A sparse file counts as what it holds, a file with several names once, a link as itself. What
-    vanishes meanwhile, as it does when something is being built, is passed over.
+    A sparse file counts as what it holds, a file with several names once, a link in the folder as
+    itself. Passed over are what may not be read, what vanishes meanwhile, and what is mounted from
+    another file system: the last two happen while something is being built.
     """
     seen: set[tuple[int, int]] = set()
     total = 0
@@ -47,15 +48,18 @@ def allocated(path: Path) -> int:
 
 
 def _statuses(path: Path) -> Iterator[os.stat_result]:
-    pending = [str(path)]
+    pending = [os.path.realpath(path)]
+    device = None
     while pending:
         name = pending.pop()
         try:
             status = os.lstat(name)
-            yield status
-            if stat.S_ISDIR(status.st_mode):
-                pending += [entry.path for entry in os.scandir(name)]
-        except (FileNotFoundError, NotADirectoryError):
+            device = device or status.st_dev
+            if status.st_dev == device:
+                yield status
+                if stat.S_ISDIR(status.st_mode):
+                    pending += [entry.path for entry in os.scandir(name)]
+        except (FileNotFoundError, NotADirectoryError, PermissionError):
             continue
 
 

@@ -6,6 +6,8 @@ import subprocess
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from host.errors import LabError
+
 NAME = "origin.json"  # at the top of a copy
 
 
@@ -23,13 +25,21 @@ class Origin:
 
 
 def origin_of(project: Path) -> Origin:
-    """Return the origin of a checkout or of a copy; an empty one if there is neither."""
+    """Return the origin of a checkout or of a copy; an empty one if it is neither.
+
+    Raises:
+        LabError: it is a checkout, and git does not tell its commit.
+    """
     # A copy lies below a checkout, whose repository git would find and take for the copy's own.
     if (project / ".git").exists():
         commit = git(project, "rev-parse", "--verify", "--quiet", "HEAD")
         status = git(project, "status", "--porcelain")
-        if commit and status is not None:
-            return Origin(commit.strip(), bool(status))
+        if status is None:
+            raise LabError(
+                f"git does not tell the commit of {project}, which an image has to name",
+                hint=f"see what `git -C {project} status` says",
+            )
+        return Origin((commit or "").strip(), bool(status))
     return _recorded(project / NAME)
 
 

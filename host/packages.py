@@ -96,11 +96,6 @@ def source_package(source: Source) -> Package:
     return Package(source.name, source.version, "source", distribution(), source)
 
 
-def owner_of(path: Path) -> Package | None:
-    """Return the package that a file came with; None if there is none, or no dpkg."""
-    return owners([path]).get(path)
-
-
 def owners(paths: Iterable[Path]) -> dict[Path, Package]:
     """Return the packages of files, links resolved; a file without one is left out.
 

@@ -118,17 +118,20 @@ def run_logged(
         # Without the first line, which is the command.
         printed = log.read_text(encoding="utf-8", errors="replace").partition("\n")[2]
         refuse_full_disk(printed, writes or cwd or log.parent)
-        kind = ProgramKilled if code < 0 else ProgramFailed
-        raise kind(
-            f"{title}: `{argv[0]}` {_ending(code)}; the end of {log}:\n{tail(log)}",
-            hint=f"the whole log is {log}",
-        )
+        raise _failure(f"{title}: `{argv[0]}`", code, log)
 
 
 def tail(log: Path, lines: int = TAIL_LINES) -> str:
     """Return the last lines of a text file, indented."""
     text = log.read_text(encoding="utf-8", errors="replace")
     return "\n".join(f"    {line}" for line in text.splitlines()[-lines:])
+
+
+def _failure(what: str, code: int, log: Path) -> ProgramFailed:
+    kind = ProgramKilled if code < 0 else ProgramFailed
+    return kind(
+        f"{what} {_ending(code)}; the end of {log}:\n{tail(log)}", hint=f"the whole log is {log}"
+    )
 
 
 def _not_found(argv: Sequence[str], cwd: Path | None) -> LabError:

@@ -11,7 +11,7 @@ from pathlib import Path
 from host.errors import LabError
 from host.files import sha256_file
 from host.packages import owners
-from host.process import output_of
+from host.process import environment, output_of
 from host.tools import missing_tool
 
 # Another version of one of these may give other bytes. gcc itself only calls the others: cc1 is
@@ -21,6 +21,9 @@ DECIDING = (
 )  # fmt: skip
 # These stand in PATH under a compiler's name, find the compiler by themselves and run it.
 LAUNCHERS = ("ccache", "sccache", "distcc", "icecc")
+# All that they see of the environment: cc1 fails where DEPENDENCIES_OUTPUT cannot be written.
+PASSED = ("PATH", "LD_LIBRARY_PATH")
+ENGLISH = {"LC_ALL": "C"}
 
 
 @dataclass(frozen=True)
@@ -82,7 +85,8 @@ def in_path(name: str) -> Path:
 
 def _compiler_proper(name: str) -> Path:
     # It is in no PATH. gcc answers with the bare name if it does not find it either.
-    found = Path(output_of([str(in_path("gcc")), f"-print-prog-name={name}"]).strip())
+    ask = [str(in_path("gcc")), f"-print-prog-name={name}"]
+    found = Path(output_of(ask, env=environment(ENGLISH, PASSED)).strip())
     if not found.is_file():
         raise missing_tool(name)
     return found.resolve()
@@ -114,7 +118,7 @@ def _version(name: str, path: Path) -> str:
     done = subprocess.run(
         [name, *arguments],
         executable=path,
-        env={**os.environ, "LC_ALL": "C"},
+        env=environment(ENGLISH, PASSED),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

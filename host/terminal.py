@@ -1,4 +1,4 @@
-"""The terminal that an interactive task needs."""
+"""The terminal: what an interactive task needs of it, and text that leaves it alone."""
 
 import sys
 
@@ -17,3 +17,8 @@ def require_terminal(what: str, instead: str) -> None:
     """
     if not sys.stdin.isatty():
         raise NoTerminalError(f"{what} needs a terminal on standard input", hint=instead)
+
+
+def printable(text: str) -> str:
+    """Return somebody else's text for the terminal: nothing in it may steer that."""
+    return "".join(sign if sign.isprintable() else "?" for sign in text)

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from host.files import remove
+from host.stamps import COMPILING, stamps
 from host.terminal import require_terminal
 from host.tools import require_programs
 from host.unfinished import empty, finished_or_empty
@@ -49,7 +50,8 @@ def menuconfig(selection: Selection) -> None:
 def kernel(selection: Selection) -> None:
     """Build the kernel."""
     workspace = selection.workspace
-    with finished_or_empty(workspace.linux, keep=workspace.dot_config):
+    programs = stamps(COMPILING)
+    with finished_or_empty(workspace.linux, keep=workspace.dot_config, made_by=programs):
         # Make would take a newer file for the one that it made itself, whoever put it there.
         remove(workspace.bzimage)
         build.build_kernel(kbuild(selection), _log(selection, "kernel"))
@@ -67,7 +69,7 @@ def module(selection: Selection, folder: Path) -> None:
     """Build the module of a folder against this kernel."""
     workspace = selection.workspace
     log = _log(selection, "module")
-    with finished_or_empty(workspace.module_dir):
+    with finished_or_empty(workspace.module_dir, made_by=stamps(COMPILING)):
         external.build_module(kbuild(selection), folder, workspace.module_dir, log)
 
 

@@ -17,8 +17,8 @@ from reproduce.copies import copy_fragments, copy_project, copy_tree
 from reproduce.surroundings import Surroundings
 from settings.paths import AUTO_KERNEL, BUILD, DOWNLOADS_VARIABLE, PROJECT, cache_dir, downloads_dir
 
-# Decided anew for each build, or not part of what is built.
-NOT_HANDED_ON = {"kernel", "config", "jobs", "bundle", "manifest", "accel", "keep", "gdb"}
+# The others are decided anew for each build, or change nothing of what is built.
+HANDED_ON = ("topology", "scenario", "cpu")
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ def _copy_memory(project: Path, home: Path) -> None:
 
 def _settings(selection: Selection, home: Path, where: Path) -> list[str]:
     """Return the settings of a build, after copying the user's files that they name."""
-    given = {name: text for name, text in selection.given.items() if name not in NOT_HANDED_ON}
+    given = {name: text for name, text in selection.given.items() if name in HANDED_ON}
     given["kernel"] = selection.settings.kernel
     kernel = selection.choice.kernel
     build = BUILD.relative_to(PROJECT)

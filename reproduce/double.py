@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bundle.errors import OutputsDiffer
+from bundle.sums import NAME as SUMS
 from host.files import remove, sha256_file, write_text
 from host.progress import Progress
 from kernel.selection import Selection
@@ -19,7 +20,6 @@ from settings.paths import BUILD, PROJECT
 
 SCRATCH = BUILD / "reproduce"
 RESULT = "result.json"
-SUMS = "SHA256SUMS"
 
 
 @dataclass(frozen=True)

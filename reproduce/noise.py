@@ -38,6 +38,8 @@ NOISE = {
     "C_INCLUDE_PATH": "/nowhere/include",
     "CPATH": "/nowhere/include",
     "LIBRARY_PATH": "/nowhere/lib",
+    "COMPILER_PATH": "/nowhere/bin",
+    "GCC_EXEC_PREFIX": "/nowhere/",
     "DEPENDENCIES_OUTPUT": "/nowhere/depends",
     "GCC_COLORS": "error=01;31",
     "GREP_OPTIONS": "--invert-match",

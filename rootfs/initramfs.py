@@ -20,8 +20,8 @@ from rootfs.elf import (
     require_module_for,
     require_static,
 )
+from rootfs.sources import FOLDER, SCRIPTS
 
-FOLDER = Path(__file__).resolve().parent
 DIRECTORIES = (
     "/bin", "/sbin", "/dev", "/proc", "/sys", "/run", "/tmp", "/root", "/etc",
     "/lib", "/lib/modules", "/lib/p2plab",
@@ -62,12 +62,7 @@ def find_busybox() -> Path:
 def image_files(parts: Parts, release: str, modules_dep: Path) -> list[ImageFile]:
     """Return all regular files of the image for a kernel of this release (``uname -r``)."""
     modules = f"/lib/modules/{release}"
-    own = [
-        ImageFile("/init", FOLDER / "init", "755"),
-        ImageFile("/lib/p2plab/serve", FOLDER / "serve", "644"),
-        ImageFile("/lib/p2plab/motd", FOLDER / "motd", "644"),
-        ImageFile("/etc/profile", FOLDER / "profile", "644"),
-    ]
+    own = [ImageFile(target, FOLDER / name, mode) for name, (target, mode) in SCRIPTS.items()]
     built = [
         ImageFile("/bin/busybox", parts.busybox, "755"),
         ImageFile("/bin/p2pmem-test", parts.tool, "755"),

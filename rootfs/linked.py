@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from host.errors import LabError
+from host.stamps import stamp_of
 
 
 def linked_files(record: Path) -> list[Path]:
@@ -30,3 +31,14 @@ def linked_files(record: Path) -> list[Path]:
     if not found:
         raise LabError(f"{record} names no library that the tool was linked with")
     return found
+
+
+def stamps_of_linked(record: Path) -> list[str]:
+    """Return place, size and time of each linked file; none if the tool was not built yet.
+
+    An upgrade of the C library makes another tool, although no source of it has changed.
+    """
+    try:
+        return [stamp_of(path) for path in linked_files(record)]
+    except LabError:
+        return []

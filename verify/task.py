@@ -8,6 +8,7 @@ from boot.outcome import Outcome
 from boot.qemu import QEMU
 from boot.topology import load_topology
 from host.errors import LabError
+from host.terminal import printable
 from host.tools import require_programs
 from kernel.choice import announce
 from kernel.selection import Selection
@@ -47,8 +48,12 @@ def judge(inputs: Inputs, *, kept: Path) -> Verdict:
         NotVerified: the verdict is not a pass; it is written all the same.
         LabError: nothing could be verified.
     """
-    print(f"   {inputs.topology.name}: {inputs.topology.description}; cpu {inputs.cpu}")
-    print(f"   {inputs.scenario.name}: {inputs.scenario.description}", flush=True)
+    # A bundle's may come from anywhere.
+    for about in (
+        f"{inputs.topology.name}: {inputs.topology.description}; cpu {inputs.cpu}",
+        f"{inputs.scenario.name}: {inputs.scenario.description}",
+    ):
+        print(f"   {printable(about)}", flush=True)
     verdict = verify(inputs, reports.live, _say)
     reports.write_reports(verdict, inputs.folder)
     reports.print_summary(verdict, kept, sys.stdout)

@@ -16,7 +16,7 @@ ARCHIVE = "linux-6.12.1.tar.gz"
 MODULE = '#include "fake_module.h"\n'
 TOOL = """\
 $(O)/p2pmem-test: main.c
-	gcc -static -o $@ $<
+	$(CC) -static $(LDFLAGS) -o $@ $<
 """
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from bundle.manifest import KernelInput, LabInput, Output, ToolInput
 from bundle.parts import Parts
-from rootfs.initramfs import FOLDER, ImageFile
+from rootfs.initramfs import ImageFile
+from rootfs.sources import FOLDER
 from tests.unit.fake_dpkg import Database
 
 SUM = "ab" * 32

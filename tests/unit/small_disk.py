@@ -55,8 +55,8 @@ def small_disk(folder: Path) -> Iterator[SmallDisk]:
     """
     with ExitStack() as stack:
         refusals = []
+        folder.mkdir()
         for namespace in NAMESPACES:
-            folder.mkdir(exist_ok=True)
             holder = stack.enter_context(
                 subprocess.Popen(
                     [*namespace, "sh", "-c", HOLD, str(folder), str(SIZE)],

@@ -151,3 +151,9 @@ def test_repository_without_a_commit(tmp_path: Path) -> None:
     git(tmp_path, "init", "-q", str(tmp_path / "new"))
 
     assert origin_of(tmp_path / "new") == Origin()
+
+
+def test_a_checkout_whose_commit_git_does_not_tell_is_no_unknown_one(tmp_path: Path) -> None:
+    (tmp_path / ".git").mkdir()
+    with pytest.raises(LabError, match="git does not tell the commit of"):
+        origin_of(tmp_path)

@@ -16,7 +16,8 @@ from kernel.choice import Choice
 from kernel.registry import AptKernel, Kernel, UrlKernel, load, tree_kernel
 from kernel.selection import select
 from kernel.source import obtain
-from settings.paths import CONFIGS, Workspace
+from reproduce import double, rebuild
+from settings.paths import CONFIGS, PROJECT, Workspace
 from tests.unit.kernel_fixtures import kernel_tree
 
 FILE = "linux-6.3.2.tar.xz"
@@ -40,6 +41,8 @@ def test_allocated_is_what_du_says(tmp_path: Path) -> None:
 
     assert allocated(tmp_path) == int(du.stdout.split()[0])
     assert 100_000 < allocated(tmp_path) < 200_000
+    (tmp_path / "to-it").symlink_to(tmp_path / "deep")
+    assert allocated(tmp_path / "to-it") == allocated(tmp_path / "deep")
     assert allocated(tmp_path / "none") == 0
 
 
@@ -197,8 +200,10 @@ class TestTableOfStages:
         own = self.workspace(tree.name)
         obtain(Choice(str(tree.tree), tree), own, tmp_path)
         self.workspace("6.12+debug")
-        (self.project / "build/reproduce").mkdir()
-        for name in ("build/reproduce/log", "dist/bundle", "build/6.12+debug/other"):
+        for name in ("reproduce", "other"):
+            (self.project / "build" / name).mkdir()
+        made = ("reproduce/log", "other/file", "6.12+debug/other")
+        for name in ("dist/bundle", *(f"build/{name}" for name in made)):
             (self.project / name).write_bytes(b"x" * (1 << 20))
 
         unselected = self.remarks(capsys, "build/none")
@@ -208,13 +213,15 @@ class TestTableOfStages:
             f"build/{tree.name}/logs": f"./doit kernel={tree.tree} clean build",
             "build/6.12+debug/logs": "rm -r build/6.12+debug/logs",
             "build/6.12+debug/other": "rm -r build/6.12+debug/other",
-            "build/reproduce": "rm -r build/reproduce",
+            "build/reproduce": "./doit clean reproduce",
+            "build/other": "rm -r build/other",
             "dist": "rm -r dist",
         }
         assert selected["build/6.12+debug/logs"] == "./doit kernel=6.12 clean build"
         assert selected["build/6.12+debug/other"] == "rm -r build/6.12+debug/other"
 
     def test_every_task_that_is_named_is_a_task(self) -> None:
-        text = (CONFIGS.parent / "dodo.py").read_text()
+        text = (PROJECT / "dodo.py").read_text()
         known = {name for name in disk.TASKS.values() if f"def task_{name}()" in text}
-        assert known >= set(disk.TASKS.values()) - {"image"}
+        assert known == set(disk.TASKS.values())
+        assert set(disk.SCRATCH) == {double.SCRATCH.name, rebuild.SCRATCH.name}

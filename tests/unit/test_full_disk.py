@@ -113,6 +113,19 @@ def test_drive_images(lab: Lab) -> None:
     assert inside(lab, IMAGES) == "no space left while writing drives/d00d0001.img []\n"
 
 
+MEASURED = """
+from pathlib import Path
+from host.disk import allocated
+print(allocated(Path.cwd()) > 32 << 20, allocated(Path.cwd().parent) > 32 << 20)
+"""
+
+
+def test_what_is_mounted_does_not_count(lab: Lab) -> None:
+    lab.disk.leave(1 << 20)
+
+    assert inside(lab, MEASURED) == "True False\n"
+
+
 REPORTS = """
 from pathlib import Path
 from host.files import DiskFullError

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from rootfs.initramfs import FOLDER
+from rootfs.sources import FOLDER
 
 BUSYBOX = "busybox"
 COMMANDS = {

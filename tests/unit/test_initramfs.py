@@ -15,7 +15,8 @@ from host.errors import LabError, MissingToolError
 from kernel.environment import SOURCE_DATE_EPOCH
 from rootfs import initramfs
 from rootfs.elf import ImageError
-from rootfs.initramfs import FOLDER, ImageFile, Parts, find_busybox, pack
+from rootfs.initramfs import ImageFile, Parts, find_busybox, pack
+from rootfs.sources import FOLDER
 from tests.unit.elf_files import compiled, module, program, vmlinux
 
 BUSYBOX = '#include <stdio.h>\nint main(void) { puts("sh\\n[\\nbusybox\\npoweroff\\nmount"); }\n'

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from host import packages
-from host.packages import Source, installed, owner_of, owners, source_package
+from host.packages import Source, installed, owners, source_package
 from host.process import ProgramFailed
 from tests.unit.fake_dpkg import KINDS, Database, database
 
@@ -17,6 +17,10 @@ def dpkg(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Database:
     return database(tmp_path, monkeypatch, request.param)
+
+
+def owner_of(path: Path) -> packages.Package | None:
+    return owners([path]).get(path)
 
 
 def file(path: Path) -> Path:

@@ -136,3 +136,16 @@ def test_programs_of_this_machine() -> None:
     assert found["cc1"].version.startswith("GNU C")
     assert found["gcc"].version.startswith("gcc ")
     assert describe(DECIDING) == list(found.values())
+
+
+def test_variables_of_the_caller_change_no_version(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = describe(("gcc", "cc1", "ld", "make"))
+    # cc1 would fail, gcc would call another cc1, make would say more.
+    for name, value in {
+        "DEPENDENCIES_OUTPUT": "/nowhere/depends",
+        "GCC_EXEC_PREFIX": "/nowhere/",
+        "MAKEFLAGS": "--debug",
+    }.items():
+        monkeypatch.setenv(name, value)
+
+    assert describe(("gcc", "cc1", "ld", "make")) == before

@@ -186,6 +186,19 @@ def test_substituted_kernel_is_said_first_and_substituted_again(
     assert chosen.reason == reason
 
 
+def test_somebody_elses_manifest_does_not_steer_the_terminal(
+    theirs: Theirs, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kernel = replace(theirs.manifest.kernel, release="6.12\x1b[2J")
+    theirs.write(replace(theirs.manifest, kernel=kernel))
+    theirs.ours(theirs.manifest)
+
+    with pytest.raises(ManifestError) as caught:
+        theirs.rebuild()
+
+    assert "\x1b" not in f"{caught.value}{capsys.readouterr().out}"
+
+
 def test_kernel_that_no_registry_here_knows(theirs: Theirs) -> None:
     theirs.write(replace(theirs.manifest, kernel=URL))
 

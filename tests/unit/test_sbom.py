@@ -19,7 +19,8 @@ from bundle.components import SbomError
 from bundle.manifest import KernelInput
 from bundle.sbom import HEAD, sbom, validate
 from kernel.environment import SOURCE_DATE_EPOCH
-from rootfs.initramfs import FOLDER, ImageFile
+from rootfs.initramfs import ImageFile
+from rootfs.sources import FOLDER
 from settings.paths import PROJECT
 from tests.unit.fake_dpkg import database
 from tests.unit.image_parts import APT, OUTPUTS, SUM, TREE, URL, Machine

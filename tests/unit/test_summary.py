@@ -122,6 +122,7 @@ GOOD_PAGE = """\
 Kernel: asked 6.12, used 6.12 (Linux 6.12.117).
 
 All that was run passed.
+Not run: Rebuild.
 
 ## Builds
 
@@ -268,7 +269,7 @@ def test_build_that_failed_shows_the_end_of_its_log(project: Project) -> None:
     assert "The end of the last log, build/6.12/logs/module.log:\n\n````text\nline 76\n" in text
     assert "line 75" not in text
     assert "\nerror: ``` | <b>\n````\n" in text
-    assert "Not run: Verdicts, Tests, Bundles, Reproduction." in text
+    assert "Not run: Verdicts, Tests, Bundles, Reproduction, Rebuild." in text
 
 
 def test_run_that_was_killed(project: Project) -> None:
@@ -299,27 +300,6 @@ def test_a_long_list_of_failed_tests_is_cut(project: Project) -> None:
     text = project.summary()
     assert "\n\nAnd 970 more.\n" in text
     assert text.count("tests.a.bad") == 30
-
-
-@pytest.mark.parametrize("same", [True, False])
-def test_builds_that_differ(project: Project, same: bool) -> None:
-    where = [{"file": "bzImage", "where": "section .rodata"}]
-    project.reproduced(SUM_B, same=same, differences=where)
-
-    text = project.summary()
-    assert "\n**Not good:** reproduce: the builds differ.\n" in text
-    assert "\n**The builds differ** (A in 200 s, B in 301 s).\n" in text
-    assert f"\n| bzImage | {SUM_A} | **{SUM_B}** |\n" in text
-    assert "\n| bzImage | section .rodata |\n" in text
-
-
-def test_reproduction_that_was_broken_off(project: Project) -> None:
-    project.reproduced()
-    (project.build / "reproduce/result.json").unlink()
-
-    text = project.summary()
-    assert "\n**Not finished**: there is no build/reproduce/result.json.\n" in text
-    assert "reproduce/a.log" in project.kept()
 
 
 @pytest.mark.parametrize("rest", [0, 1, 30])
@@ -360,7 +340,7 @@ def test_nothing_run(project: Project, worked_in_before: bool) -> None:
     with pytest.raises(NothingRun):
         project.summary()
     assert (project.dist / "summary.md").read_text() == (
-        "# p2plab\n\nNot run: Builds, Verdicts, Tests, Bundles, Reproduction.\n"
+        "# p2plab\n\nNot run: Builds, Verdicts, Tests, Bundles, Reproduction, Rebuild.\n"
     )
     assert project.kept() == []
 
@@ -402,6 +382,17 @@ def test_large_files_are_packed_and_drive_images_left_out(project: Project) -> N
     ]
     packed = project.dist / "run/6.12/verify/switch-q35/trace.log.gz"
     assert gzip.decompress(packed.read_bytes()).decode() == trace
+
+
+def test_both_kinds_of_rebuilding_leave_their_logs(project: Project) -> None:
+    project.built()
+    for name in ("reproduce/a.log", "rebuild/again.log", "rebuild/result.json"):
+        path = project.build / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("said")
+
+    project.summary()
+    assert {"reproduce/a.log", "rebuild/again.log", "rebuild/result.json"} <= {*project.kept()}
 
 
 def test_what_an_earlier_call_kept_is_replaced(project: Project) -> None:

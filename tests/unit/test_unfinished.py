@@ -46,6 +46,16 @@ def test_killed_program_leaves_nothing_to_go_on_with(
     assert f"the last work in {folder} was killed: it starts afresh" in capsys.readouterr().err
 
 
+def test_other_programs_start_afresh(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = names(folder)
+    for _ in range(2):
+        with finished_or_empty(folder, keep=folder / ".config", made_by="gcc 1"):
+            assert names(folder) == before
+    with finished_or_empty(folder, keep=folder / ".config", made_by="gcc 2"):
+        assert names(folder) == {".config"}
+    assert f"compiled by other programs, {folder} starts afresh" in capsys.readouterr().err
+
+
 def test_place_that_is_not_there_yet(tmp_path: Path) -> None:
     with finished_or_empty(tmp_path / "deep/new"):
         (tmp_path / "deep/new").mkdir()
