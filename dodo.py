@@ -147,7 +147,8 @@ def task_build() -> Task:
 
 def task__no_verdict() -> Task:
     """remove the last verdict, which must not outlive what it was about"""
-    return {"actions": [(stage("host.files", "remove", lock=VERDICT_LOCK), [VERDICT])]}
+    # The empty folder stays: one without a verdict tells that a run did not come to any.
+    return {"actions": [(stage("host.files", "emptied", lock=VERDICT_LOCK), [VERDICT])]}
 
 
 def task_boot() -> Task:

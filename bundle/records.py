@@ -151,7 +151,7 @@ class Verdict:
     @property
     def passed(self) -> bool:
         """Whether it is a pass in every respect."""
-        return self.outcome == "passed" and not self.missed
+        return self.outcome == "passed" and bool(self.checks) and not self.missed
 
     @property
     def missed(self) -> tuple[Check, ...]:

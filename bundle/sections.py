@@ -8,7 +8,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bundle.archive import SUFFIX
+from bundle.archive import SUFFIX, unpacked
+from bundle.check import EVIDENCE, IMAGE, open_bundle
 from bundle.markdown import code_block, plain, table
 from bundle.records import (
     TEST_STEPS,
@@ -25,7 +26,9 @@ from bundle.records import (
     read_step,
     read_verdict,
 )
-from host.files import sha256_file
+from bundle.sums import NAME as SUMS
+from host.errors import LabError
+from host.files import sha256_file, unfinished
 from host.progress import mebibytes
 from settings.paths import TESTS, Workspace
 
@@ -62,7 +65,9 @@ class Place:
     def verdicts(self) -> list[Path]:
         """Return all verdicts: those of builds, then those of bundles."""
         of_bundles = (
-            path for path in self.dist.rglob("verdict.json") if self.kept not in path.parents
+            path
+            for path in self.dist.rglob("verdict.json")
+            if self.kept not in path.parents and not unfinished(path)
         )
         return [*sorted(self.build.glob("*/verify/*/verdict.json")), *sorted(of_bundles)]
 
@@ -202,24 +207,27 @@ def _step(section: Section, name: str, place: Place) -> None:
     except Damaged as error:
         section.damaged(error, place)
         result, seconds, started = "unknown", "-", "-"
-    counted = _counted(section, name, report, place) if report.exists() else "-"
+    counted, all_good = _counted(section, name, report, place) if report.exists() else ("-", True)
+    if result == "passed" and not all_good:
+        result = "passed, but not its report"
     if result != "passed":
         section.failed.append(f"test:{name}: {result}")
         result = f"**{result}**"
     section.rows.append([name, result, counted, seconds, started])
 
 
-def _counted(section: Section, name: str, report: Path, place: Place) -> str:
-    """Return the numbers of a JUnit file, and list what failed."""
+def _counted(section: Section, name: str, report: Path, place: Place) -> tuple[str, bool]:
+    """Return the numbers of a JUnit file and whether they are good; list what failed."""
     try:
         found = read_junit(report)
     except Damaged as error:
         section.damaged(error, place)
-        return "report damaged"
+        return "report damaged", False
     if found.failed:
         section.lines += ["", f"### test:{name}", ""]
         section.lines += _missed(("test", "result", "why"), found.failed)
-    return f"{found.count}, {len(found.failed)} failed, {found.skipped} skipped"
+    text = f"{found.count}, {len(found.failed)} failed, {found.skipped} skipped"
+    return text, not found.failed
 
 
 def reproduction(place: Place) -> Section:
@@ -270,7 +278,7 @@ def _rebuild(section: Section, found: Rebuild) -> None:
 
 def _reproduction(section: Section, found: Reproduction) -> None:
     a, b = found.sums
-    if found.same and a == b:
+    if found.same and a == b and a:
         told = f"Both builds gave the same {len(a)} files"
     else:
         told = "**The builds differ**"
@@ -294,13 +302,35 @@ def _reproduction(section: Section, found: Reproduction) -> None:
 
 
 def bundles(place: Place) -> Section:
-    """Tell which bundles there are, and the one sum that vouches for all of an image."""
+    """Check every bundle, and tell the one sum that vouches for all of its image."""
     section = Section("Bundles", ("bundle", "archive", "sha256 of image/SHA256SUMS"))
-    folders = {path.parent.parent.name for path in place.dist.glob("*/image/SHA256SUMS")}
+    folders = {path.parent.name for path in place.dist.glob("*/image") if not unfinished(path)}
     archives = {path.name.removesuffix(SUFFIX) for path in place.dist.glob(f"*{SUFFIX}")}
     for name in sorted(folders | archives):
-        archive = place.dist / f"{name}{SUFFIX}"
-        sums = place.dist / name / "image/SHA256SUMS"
-        size = mebibytes(archive.stat().st_size) if archive.exists() else "**none**"
-        section.rows.append([plain(name), size, sha256_file(sums) if sums.exists() else "-"])
+        _bundle(section, place.dist / name, place)
     return section
+
+
+def _bundle(section: Section, folder: Path, place: Place) -> None:
+    archive = folder.with_name(f"{folder.name}{SUFFIX}")
+    there = [path for path in (folder, archive) if path.exists()]
+    sums = [_sums_of(path, section, place) for path in there]
+    size = mebibytes(archive.stat().st_size) if archive.exists() else "**none**"
+    if len(sums) > 1 and all(sums) and sums[0] != sums[1]:
+        section.failed.append(f"{plain(archive.name)} is not of the folder beside it")
+        size = f"{size}, **of another bundle**"
+    told = sums[0].get(IMAGE, "-") if all(sums) else "**not what it claims to be**"
+    section.rows.append([plain(folder.name), size, told])
+
+
+def _sums_of(path: Path, section: Section, place: Place) -> dict[str, str]:
+    """Return the sum of each part's ``SHA256SUMS``; none of a bundle that is not in order."""
+    try:
+        with unpacked(path) as folder:
+            open_bundle(folder)
+            lists = ((part, folder / part / SUMS) for part in (IMAGE, EVIDENCE))
+            return {part: sha256_file(list_) for part, list_ in lists if list_.exists()}
+    except (LabError, OSError) as error:
+        section.failed.append(f"{plain(path.name)} is not what it claims to be")
+        section.lines += ["", f"**Damaged:** {place.name(path)}: {plain(str(error))}"]
+        return {}

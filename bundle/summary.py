@@ -11,7 +11,7 @@ from bundle.markdown import plain, table
 from bundle.records import Damaged, Kernel, read_json
 from bundle.sections import Place, Section
 from host.errors import LabError
-from host.files import write_text
+from host.files import unfinished, write_text
 
 STEP_SUMMARY = "GITHUB_STEP_SUMMARY"  # names the file that GitHub shows as a step's summary
 
@@ -99,7 +99,8 @@ def _recorded_kernels(place: Place) -> Iterator[Kernel]:
             yield Kernel.of(read_json(path))
         except Damaged:
             continue
-    for path in (*place.verdicts(), *sorted(place.dist.glob("*/image/manifest.json"))):
+    manifests = sorted(place.dist.glob("*/image/manifest.json"))
+    for path in (*place.verdicts(), *(path for path in manifests if not unfinished(path))):
         try:
             yield Kernel.of(read_json(path).within("kernel"))
         except Damaged:

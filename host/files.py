@@ -66,6 +66,11 @@ def _remove_leftovers(target: Path) -> None:
             remove(path)
 
 
+def unfinished(path: Path) -> bool:
+    """Tell whether a path is, or lies in, what a killed process left of :func:`replacing`."""
+    return any(part.startswith(".") and part.endswith(".partial") for part in path.parts)
+
+
 def _alive(process: int) -> bool:
     try:
         os.kill(process, 0)
@@ -136,6 +141,12 @@ def remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
+
+
+def emptied(folder: Path) -> None:
+    """Have a directory there, with nothing in it."""
+    remove(folder)
+    folder.mkdir(parents=True)
 
 
 def write_text(target: Path, text: str) -> None:

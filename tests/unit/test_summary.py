@@ -9,15 +9,19 @@ from pathlib import Path
 import pytest
 
 from boot.outcome import Outcome
+from bundle import manifest as manifests
 from bundle import summary
+from bundle.archive import pack
 from bundle.leftovers import LARGE
 from bundle.summary import NothingRun
+from host.files import emptied, sha256_file
 from kernel.source import SourceRecord
 from settings.paths import Workspace
+from tests.unit.bundle_fixtures import make_bundle, seal, substituted, verdict_of, write_verdict
 from tests.unit.test_verdict import PASS, VERDICT
 from verify.reports import write_reports
 from verify.runner import Result, Status
-from verify.verdict import Verdict
+from verify.verdict import Verdict, as_data
 
 AS_ASKED = SourceRecord("6.12", "6.12", "", "apt", "6.12.117", Path("/nowhere"))
 SUM_A, SUM_B = "a" * 64, "b" * 64
@@ -61,11 +65,13 @@ class Project:
         if xml:
             (folder / f"{step}.xml").write_text(xml)
 
-    def bundled(self, name: str = "p2plab-6.12-switch-q35") -> None:
-        image = self.dist / name / "image"
-        image.mkdir(parents=True)
-        (image / "SHA256SUMS").write_text("")
-        (self.dist / f"{name}.tar.xz").write_bytes(b"x" * (3 << 20))
+    def bundled(self, name: str = "p2plab-6.12-switch-q35", verdict: Verdict = GOOD) -> Path:
+        """Put a bundle into dist/, as folder and archive; return the folder."""
+        folder = make_bundle(self.dist, name)
+        about = verdict_of(manifests.load(folder / "image/manifest.json"))
+        write_verdict(folder / "evidence", {**as_data(verdict), **about})
+        pack(folder, self.dist / f"{name}.tar.xz")
+        return folder
 
     def reproduced(self, b: str = SUM_A, **changes: object) -> None:
         folder = self.build / "reproduce"
@@ -135,6 +141,7 @@ Not run: Rebuild.
 | topology | outcome | checks passed | seconds | on | started | in |
 | --- | --- | --- | --- | --- | --- | --- |
 | switch-q35 | passed | 2 of 2 | 2.5 | tcg, qemu64 | 2026-11-24T12:00:00+00:00 | build/6.12/verify/switch-q35 |
+| switch-q35 | passed | 2 of 2 | 2.5 | tcg, qemu64 | 2026-11-24T12:00:00+00:00 | dist/p2plab-6.12-switch-q35/evidence |
 
 ## Tests
 
@@ -150,7 +157,7 @@ Not run: Rebuild.
 
 | bundle | archive | sha256 of image/SHA256SUMS |
 | --- | --- | --- |
-| p2plab-6.12-switch-q35 | 3.0 MiB | e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855 |
+| p2plab-6.12-switch-q35 | 0.0 MiB | SUM OF SUMS |
 
 ## Reproduction
 
@@ -184,10 +191,10 @@ def test_good_run(project: Project) -> None:
     project.verified(GOOD)
     project.tested("lint", 0)
     project.tested("unit", 0, junit(FINE))
-    project.bundled()
+    sums = project.bundled() / "image/SHA256SUMS"
     project.reproduced()
 
-    assert project.summary() == GOOD_PAGE
+    assert project.summary() == GOOD_PAGE.replace("SUM OF SUMS", sha256_file(sums))
 
 
 def test_substituted_kernel_stands_first(project: Project) -> None:
@@ -201,10 +208,7 @@ def test_substituted_kernel_stands_first(project: Project) -> None:
 
 
 def test_substituted_kernel_of_a_bundle_alone(project: Project) -> None:
-    project.bundled()
-    manifest = {"kernel": {"asked": "auto", "used": "6.12", "version": "6.12.1", "reason": "no"}}
-    path = project.dist / "p2plab-6.12-switch-q35/image/manifest.json"
-    path.write_text(json.dumps(manifest))
+    seal(project.bundled() / "image", substituted)
 
     assert project.summary().splitlines()[2].startswith("**Not the kernel that was asked for:**")
 
@@ -246,14 +250,76 @@ def test_every_label_and_topology(project: Project) -> None:
 
 def test_verdict_of_a_bundle(project: Project) -> None:
     project.bundled()
-    evidence = project.dist / "p2plab-6.12-switch-q35/evidence"
-    evidence.mkdir()
-    write_reports(GOOD, evidence)
 
     text = project.summary()
     assert "| dist/p2plab-6.12-switch-q35/evidence |" in text
     assert text.startswith("# p2plab\n\nKernel: asked 6.12")
     assert project.summary() == text, "the copies of an earlier summary are no verdicts"
+
+
+def test_bundle_that_is_not_what_it_claims_to_be(project: Project) -> None:
+    (project.bundled() / "image/bzImage").write_text("another kernel")
+
+    text = project.summary()
+    assert "\n**Not good:** p2plab-6.12-switch-q35 is not what it claims to be.\n" in text
+    assert "image/bzImage: changed, or its line in SHA256SUMS" in text
+    assert "| 0.0 MiB | **not what it claims to be** |" in text
+
+
+def test_damaged_archive_beside_a_good_folder(project: Project) -> None:
+    project.bundled()
+    archive = project.dist / "p2plab-6.12-switch-q35.tar.xz"
+    archive.write_bytes(archive.read_bytes()[:-100])
+
+    assert "**Not good:** p2plab-6.12-switch-q35.tar.xz is not what it claims" in project.summary()
+
+
+@pytest.mark.parametrize("part", ["image", "evidence"])
+def test_archive_of_an_earlier_bundle(project: Project, part: str) -> None:
+    folder = project.bundled()
+    if part == "image":
+        (folder / "image/bzImage").write_text("a newer kernel")
+        seal(folder / "image")
+    (folder / "evidence/console.log").write_text("a newer run")
+    about = verdict_of(manifests.load(folder / "image/manifest.json"))
+    write_verdict(folder / "evidence", {**as_data(GOOD), **about})
+
+    text = project.summary()
+    assert "**Not good:** p2plab-6.12-switch-q35.tar.xz is not of the folder beside it." in text
+    assert "**of another bundle**" in text
+
+
+def test_what_a_killed_run_left_is_no_bundle(project: Project) -> None:
+    folder = project.bundled()
+    folder.rename(project.dist / f".{folder.name}.4242.partial")
+    (project.dist / f"{folder.name}.tar.xz").unlink()
+    project.tested("lint", 0)
+
+    text = project.summary()
+    assert "partial" not in text
+    assert "Not run: Builds, Verdicts, Bundles" in text
+
+
+def test_verdict_without_a_check_is_no_pass(project: Project) -> None:
+    project.built()
+    project.verified(replace(GOOD, results=()))
+
+    assert "**Not good:** switch-q35: passed." in project.summary()
+
+
+def test_run_that_came_to_no_verdict_though_an_older_bundle_passed(project: Project) -> None:
+    project.built()
+    project.bundled()
+    emptied(project.at.run_dir("verify", "switch-q35"))
+
+    text = project.summary()
+    assert "\n**Not good:** switch-q35: no verdict.\n" in text
+
+
+def test_failed_test_in_a_step_that_ended_well(project: Project) -> None:
+    project.tested("unit", 0, junit(FINE, BAD))
+
+    assert "**Not good:** test:unit: passed, but not its report." in project.summary()
 
 
 def test_build_that_failed_shows_the_end_of_its_log(project: Project) -> None:
