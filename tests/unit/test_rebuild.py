@@ -190,8 +190,8 @@ def test_somebody_elses_manifest_does_not_steer_the_terminal(
     theirs: Theirs, capsys: pytest.CaptureFixture[str]
 ) -> None:
     kernel = replace(theirs.manifest.kernel, release="6.12\x1b[2J")
-    theirs.write(replace(theirs.manifest, kernel=kernel))
     theirs.ours(theirs.manifest)
+    theirs.write(replace(theirs.manifest, kernel=kernel))
 
     with pytest.raises(ManifestError) as caught:
         theirs.rebuild()
