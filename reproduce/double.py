@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bundle.errors import OutputsDiffer
@@ -69,7 +69,14 @@ def surroundings_of(
             tried.append(Tried(variation, reason))
             if not reason:
                 pair = variation.change[0](pair[0]), variation.change[1](pair[1])
-    return pair, tried
+        progress.update("trying: all together")
+        # Each was seen alone, but the builds run in all of them, where one could undo another.
+        return pair, [_together(item, pair, scratch) for item in tried]
+
+
+def _together(tried: Tried, pair: tuple[Surroundings, Surroundings], scratch: Path) -> Tried:
+    reason = "" if tried.reason else tried.variation.unseen(pair, scratch)
+    return replace(tried, reason=f"only alone: {reason}") if reason else tried
 
 
 def table(tried: Iterable[Tried]) -> str:

@@ -44,15 +44,21 @@ class Variation:
 
     def possible(self, start: tuple[Surroundings, Surroundings], scratch: Path) -> str:
         """Return why it cannot be had on this machine; empty if the witness saw it."""
-        if self.lacking or not self.witness:
+        if self.lacking:
             return self.lacking
+        a, b = (change(one) for change, one in zip(self.change, start, strict=True))
+        return self.unseen((a, b), scratch)
+
+    def unseen(self, pair: tuple[Surroundings, Surroundings], scratch: Path) -> str:
+        """Return why the witness does not tell these surroundings apart; empty if it does."""
+        if not self.witness:
+            return ""
         said = []
-        for change, surroundings in zip(self.change, start, strict=True):
-            tried = change(surroundings)
-            home = tried.home(scratch)
+        for surroundings in pair:
+            home = surroundings.home(scratch)
             try:
                 _put_some_files(home)
-                code, text = tried.output_of(self.witness, scratch)
+                code, text = surroundings.output_of(self.witness, scratch)
             except LabError as error:
                 return error.message
             finally:

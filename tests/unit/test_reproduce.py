@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,11 +14,12 @@ import pytest
 from bundle.errors import OutputsDiffer
 from host.process import ProgramFailed
 from kernel.selection import Selection, select
+from reproduce import double
 from reproduce.double import Tried, build_both, emptied, surroundings_of, table
 from reproduce.mounts import mounts_below
 from reproduce.surroundings import Surroundings
 from reproduce.task import clean
-from reproduce.variations import variations
+from reproduce.variations import NO_WITNESS, Change, Variation, variations
 from settings.paths import PROJECT
 
 # One file of the image for each variation, with what a careless build would put into it.
@@ -93,6 +95,28 @@ def test_variation_catches_its_kind_of_leak(
 
     # Where this machine refuses a variation, the reason is told, and the leak stays unseen.
     assert (name.replace(" ", "-") in differing) == (not item.reason), item.reason
+
+
+def zone(name: str, b: str, witness: tuple[str, ...]) -> Variation:
+    """Return a variation of the time zone, from UTC to another one."""
+
+    def change(text: str) -> Change:
+        return lambda one: replace(one, environment={**one.environment, "TZ": text})
+
+    return Variation(name, ("UTC", b), (change("UTC"), change(b)), witness)
+
+
+def test_variation_that_another_one_undoes_is_not_applied(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each is seen alone; the builds would run with both, and in the same zone."""
+    both = [zone("zone", "XYZ-3", ("date", "+%z")), zone("noise", "UTC", NO_WITNESS)]
+    monkeypatch.setattr(double, "variations", lambda *_: both)
+
+    _, (first, second) = surroundings_of(tmp_path, 1)
+
+    assert first.reason == "only alone: `date +%z` says the same in both"
+    assert second.reason == ""
 
 
 def test_every_variation_has_its_leak(everything: tuple[list[Tried], set[str], Path]) -> None:
