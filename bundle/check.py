@@ -19,6 +19,7 @@ from bundle.manifest import Manifest, ManifestError
 from bundle.records import Damaged, Fields, read_json
 from host.files import sha256_file
 from kernel.source import SourceRecord
+from settings.paths import CONFIGS
 from verify.scenario import Scenario, load_scenario
 
 IMAGE = "image"
@@ -92,6 +93,19 @@ def held(bundle: Bundle, target: Path) -> Bundle:
         if sha256_file(target / name) != sums_there[name]:
             _require(bundle.folder, [f"{IMAGE}/{name}: changed while it was being checked"])
     return replace(bundle, image=target)
+
+
+def foreign(bundle: Bundle) -> Iterator[str]:
+    """Yield which names of the bundle stand for something else than in this lab.
+
+    That is no fault: the lab may have changed since, or never had such a topology. But a name
+    that people know proves nothing about a file that they do not.
+    """
+    chosen = {"topologies": bundle.manifest.topology, "scenarios": bundle.manifest.scenario}
+    for folder, source in chosen.items():
+        ours = CONFIGS / folder / f"{source.name}.toml"
+        if not ours.is_file() or sha256_file(ours) != source.sha256:
+            yield f"note: its {source.name}.toml is not the one of configs/{folder} here"
 
 
 def artifacts(bundle: Bundle) -> Artifacts:

@@ -65,6 +65,8 @@ def verify(selection: Selection) -> None:
     with unpacked(given) as folder, tempfile.TemporaryDirectory(prefix="p2plab-") as scratch:
         opened = open_bundle(folder)
         print(f"   {kernel_line(opened.manifest.kernel)}", flush=True)
+        for remark in check.foreign(opened):
+            print(f"   {remark}", flush=True)
         run = Path(scratch) / "run"
         try:
             own = check.held(opened, Path(scratch) / "held")

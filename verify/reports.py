@@ -3,17 +3,21 @@
 import json
 import re
 import sys
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TextIO
 from xml.etree import ElementTree
 
 from boot.outcome import Outcome
 from host.files import replacing, write_text
+from verify.record import CopyRecord
 from verify.runner import Result, Status
 from verify.verdict import Verdict, as_data
 
 MARKS = {Status.PASSED: "ok  ", Status.FAILED: "FAIL", Status.NOT_RUN: "-   "}
 COLOURS = {Status.PASSED: "32", Status.FAILED: "31", Status.NOT_RUN: "33"}
+KINDS = ("through host RAM", "peer to peer", "refused by the kernel, as predicted")
 # Characters that XML 1.0 does not allow (section 2.2): some control characters, lone surrogates.
 NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
@@ -39,6 +43,8 @@ def print_summary(verdict: Verdict, folder: Path, stream: TextIO) -> None:
         f"{verdict.subject.accel}, {verdict.subject.cpu})",
         file=stream,
     )
+    if good:
+        print(f"  {_shown(verdict.copies)}", file=stream)
     kernel = verdict.subject.kernel
     if kernel.reason:
         why = " ".join(filter(None, (kernel.reason, kernel.detail and f"({kernel.detail})")))
@@ -47,6 +53,19 @@ def print_summary(verdict: Verdict, folder: Path, stream: TextIO) -> None:
         print(f"  {verdict.outcome.meaning}: {verdict.cause}", file=stream)
     print(f"  verdict.json, junit.xml, console.log, qemu.sh and more: {folder}", file=stream)
     stream.flush()
+
+
+def _shown(copies: Sequence[CopyRecord]) -> str:
+    """Return what a pass came to: a topology on which all is refused passes too."""
+    counts = Counter(_kind(record) for record in copies)
+    return "copies: " + ", ".join(f"{counts[kind]} {kind}" for kind in KINDS)
+
+
+def _kind(record: CopyRecord) -> str:
+    through_ram, peer_to_peer, refused = KINDS
+    if record.copy.memory == "host":
+        return through_ram
+    return peer_to_peer if record.allowed else refused
 
 
 def write_reports(verdict: Verdict, folder: Path) -> None:

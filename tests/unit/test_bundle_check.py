@@ -347,12 +347,20 @@ def test_report_of_a_bundle_names_no_path(folder: Path) -> None:
     assert "/" not in "".join(data.values())
 
 
+def test_names_that_mean_the_same_here(folder: Path) -> None:
+    assert [*check.foreign(open_bundle(folder))] == []
+
+
 def test_bundle_brings_its_own_topology(folder: Path) -> None:
     text = (CONFIGS / "topologies/root-ports.toml").read_text()
     (folder / "image/topology.toml").write_text(text)
     seal(folder / "image")
 
-    tree = check.topology(open_bundle(folder))
+    bundle = open_bundle(folder)
+    tree = check.topology(bundle)
 
     assert tree.name == "switch-q35"  # as its manifest calls it
+    assert [*check.foreign(bundle)] == [
+        "note: its switch-q35.toml is not the one of configs/topologies here"
+    ]
     assert [port.model for port in tree.ports] == ["pcie-root-port", "pcie-root-port"]

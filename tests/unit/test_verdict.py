@@ -203,6 +203,18 @@ def test_summary_of_a_pass() -> None:
     assert "not the kernel" not in text
 
 
+def test_summary_of_a_pass_tells_what_it_came_to() -> None:
+    """On a topology where the kernel has to refuse everything, all checks pass too."""
+    through_ram = replace(COPY, copy=replace(COPY.copy, memory="host", provider=""), allowed=True)
+    copies = (COPY, COPY, replace(COPY, allowed=True), through_ram)
+
+    assert (
+        "copies: 1 through host RAM, 1 peer to peer, 2 refused by the kernel, as predicted"
+        in summary(replace(PASS, copies=copies))
+    )
+    assert "peer to peer" not in summary(replace(VERDICT, copies=copies))
+
+
 def test_not_run_is_not_passed() -> None:
     assert "LOST: 0 of 2 checks passed" in summary(
         replace(VERDICT, outcome=Outcome.LOST, results=(MISSED, MISSED))
