@@ -303,4 +303,9 @@ def bundles(place: Place) -> Section:
         sums = place.dist / name / "image/SHA256SUMS"
         size = mebibytes(archive.stat().st_size) if archive.exists() else "**none**"
         section.rows.append([plain(name), size, sha256_file(sums) if sums.exists() else "-"])
+    for path in sorted(place.dist.glob("*/image/manifest.json")):
+        try:
+            Kernel.of(read_json(path).within("kernel"))
+        except Damaged as error:
+            section.damaged(error, place)
     return section

@@ -436,3 +436,13 @@ def test_hostile_text_stays_in_its_cell(project: Project) -> None:
         if block.startswith("| "):
             widths = {line.count("|") for line in block.strip().splitlines()}
             assert len(widths) == 1, block
+
+
+def test_damaged_manifest_of_a_bundle_is_told(project: Project) -> None:
+    project.bundled()
+    path = project.dist / "p2plab-6.12-switch-q35/image/manifest.json"
+    path.write_text('{"kernel": ')
+
+    text = project.summary()
+    assert "\n**Damaged:** " in text
+    assert "manifest.json" in text
