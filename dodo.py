@@ -9,7 +9,7 @@ from doit.tools import config_changed
 
 from host.reserve import keep
 from host.stamps import COMPILING, stamp
-from host.task import EXPECTED, Reporter, as_made, report, stage
+from host.task import EXPECTED, Reporter, as_made, as_then, report, stage
 from kernel.external import module_sources
 from kernel.registry import TreeKernel
 from kernel.selection import DEFAULT_TASK, only_shows, select
@@ -102,7 +102,7 @@ def task_module() -> Task:
         "targets": [AT.module],
         # In a user's own tree a header may change, and Module.symvers stay the same.
         "uptodate": [config_changed({"programs": PROGRAMS}), as_made, not OWN_TREE],
-        "clean": cleaning(AT.module_dir),
+        "clean": [(stage("host.unfinished", "discard", lock=AT.lock), [AT.module_dir])],
     }
 
 
@@ -113,10 +113,11 @@ def task_tool() -> Task:
         "file_dep": [*RECIPE, PROJECT / "rootfs/task.py", *tool_sources(TOOL)],
         "targets": [AT.tool, AT.tool_links],
         "uptodate": [
-            config_changed({"programs": PROGRAMS, "linked": stamps_of_linked(AT.tool_links)}),
+            config_changed({"programs": PROGRAMS}),
+            as_then("linked", lambda: stamps_of_linked(AT.tool_links)),
             as_made,
         ],
-        "clean": cleaning(AT.tool_dir),
+        "clean": [(stage("host.unfinished", "discard", lock=AT.lock), [AT.tool_dir])],
     }
 
 

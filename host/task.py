@@ -110,8 +110,21 @@ def as_made(task: Task, values: dict[str, Any]) -> bool:
     is killed leaves targets that it never noted: made from sources that may have been changed back
     since, so that the older notes fit again. Targets that somebody else replaced are alike.
     """
-    task.value_savers.append(lambda: {"made": _stamps(task)})
-    return bool(values.get("made") == _stamps(task))
+    return as_then("made", lambda: _stamps(task))(task, values)
+
+
+def as_then(name: str, look: Callable[[], object]) -> Callable[[Task, dict[str, Any]], bool]:
+    """Return a check whether what ``look`` returns is what it returned when the task had run.
+
+    For what a task itself brings about: doit's config_changed notes what was there before it.
+    ``look`` returns what JSON can hold, and gives back as it was.
+    """
+
+    def check(task: Task, values: dict[str, Any]) -> bool:
+        task.value_savers.append(lambda: {name: look()})
+        return bool(name in values and values[name] == look())
+
+    return check
 
 
 def _stamps(task: Task) -> dict[str, list[int]]:

@@ -34,11 +34,10 @@ def finished_or_empty(
     Raises:
         DiskFullError: there is no space for the marker.
     """
-    marker = folder.with_name(f".{folder.name}.unfinished")
+    marker, note = _marker(folder), _note(folder)
     if marker.exists():
         print(f"the last work in {folder} was killed: it starts afresh", file=sys.stderr)
         empty(folder, keep=keep)
-    note = folder.with_name(f".{folder.name}.made-by")
     if note.exists() and note.read_text(encoding="utf-8") != made_by:
         print(f"compiled by other programs, {folder} starts afresh", file=sys.stderr)
         empty(folder, keep=keep)
@@ -55,6 +54,26 @@ def finished_or_empty(
         remove(marker)
         raise
     remove(marker)
+
+
+def discard(folder: Path, *, keep: Path | None = None) -> None:
+    """Remove such a directory, or all of it but one file, and what is noted about it; say so."""
+    if folder.is_dir():
+        rest = f", except for {keep.name}" if keep else ""
+        print(f"removing {folder}{rest}", flush=True)
+        empty(folder, keep=keep)
+        if keep is None:
+            remove(folder)
+    remove(_marker(folder))
+    remove(_note(folder))
+
+
+def _marker(folder: Path) -> Path:
+    return folder.with_name(f".{folder.name}.unfinished")
+
+
+def _note(folder: Path) -> Path:
+    return folder.with_name(f".{folder.name}.made-by")
 
 
 def empty(folder: Path, *, keep: Path | None = None) -> None:

@@ -8,7 +8,7 @@ from host.files import remove
 from host.stamps import COMPILING, stamps
 from host.terminal import require_terminal
 from host.tools import require_programs
-from host.unfinished import empty, finished_or_empty
+from host.unfinished import discard, finished_or_empty
 from kernel import build, config, external
 from kernel.choice import announce
 from kernel.kbuild import Kbuild
@@ -59,10 +59,7 @@ def kernel(selection: Selection) -> None:
 
 def clean(selection: Selection) -> None:
     """Remove what the kernel's build made: all of its directory but the other stage's .config."""
-    workspace = selection.workspace
-    if workspace.linux.is_dir():
-        print(f"removing {workspace.linux}, except for .config", flush=True)
-        empty(workspace.linux, keep=workspace.dot_config)
+    discard(selection.workspace.linux, keep=selection.workspace.dot_config)
 
 
 def module(selection: Selection, folder: Path) -> None:

@@ -39,8 +39,8 @@ def test_clean_of_one_stage_leaves_the_others_alone(
     own = {
         "source": [at.source, at.source_record],
         "config": [at.dot_config],
-        "kernel": [at.linux],
-        "module": [at.module_dir],
+        "kernel": [at.linux, at.linux.with_name(".linux.made-by")],
+        "module": [at.module_dir, at.module_dir.with_name(".p2pmem-pci.made-by")],
         "tool": [at.tool_dir],
         "initramfs": [at.rootfs],
     }[stage]

@@ -16,7 +16,7 @@ import sys
 from pathlib import Path
 sys.path[:0] = [{str(PROJECT)!r}, "."]
 from doit.tools import run_once
-from host.task import Reporter, as_made, stage
+from host.task import Reporter, as_made, as_then, stage
 
 LOCK = Path("lock")
 DOIT_CONFIG = {{"reporter": Reporter, "verbosity": 2, "sort": "definition", "dep_file": "state"}}
@@ -33,6 +33,17 @@ def task_made():
         "targets": ["made"],
         "uptodate": [as_made],
     }}
+
+
+def task_linked():
+    return {{
+        "actions": ["cat library >>linked; echo library >record"],
+        "uptodate": [as_then("linked", lambda: [open(name.strip()).read() for name in record()])],
+    }}
+
+
+def record():
+    return open("record") if Path("record").exists() else []
 
 
 def task_bad():
@@ -176,6 +187,17 @@ def test_target_that_the_task_did_not_make(lab: Path) -> None:
     assert run(lab, "made").stdout == "== made\n"
     assert target.read_text() == "one"
     assert run(lab, "made").stdout == ""
+
+
+def test_what_the_task_found_out_itself(lab: Path) -> None:
+    (lab / "library").write_text("one")
+    assert run(lab, "linked").stdout == "== linked\n"
+    assert run(lab, "linked").stdout == ""
+
+    (lab / "library").write_text("upgraded")
+
+    assert run(lab, "linked").stdout == "== linked\n"
+    assert run(lab, "linked").stdout == ""
 
 
 def test_what_is_ignored_is_no_success(lab: Path) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from host.errors import LabError
 from host.process import ProgramKilled, run_logged
-from host.unfinished import empty, finished_or_empty
+from host.unfinished import discard, empty, finished_or_empty
 
 
 @pytest.fixture
@@ -61,6 +61,23 @@ def test_place_that_is_not_there_yet(tmp_path: Path) -> None:
         (tmp_path / "deep/new").mkdir()
     assert [path.name for path in (tmp_path / "deep").iterdir()] == ["new"]
     empty(tmp_path / "none")
+
+
+def test_discarded_with_what_is_noted_about_it(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for _ in range(2):
+        with pytest.raises(ProgramKilled), finished_or_empty(folder, made_by="gcc 12"):
+            raise ProgramKilled("killed")
+    folder.mkdir(exist_ok=True)
+    (folder / ".config").touch()
+    discard(folder, keep=folder / ".config")
+    assert names(folder.parent) == {"linux", ".config"}
+    discard(folder)
+    discard(folder)
+    assert names(folder.parent) == set()
+    told = [line for line in capsys.readouterr().out.splitlines() if "removing" in line]
+    assert told == [f"removing {folder}, except for .config", f"removing {folder}"]
 
 
 def test_empty_keeps_one_file_that_may_be_deep(folder: Path) -> None:
