@@ -226,6 +226,9 @@ def _check(topology: Topology, file: str) -> None:
 def _complaints(topology: Topology) -> Iterator[str]:
     if topology.machine not in MACHINES:
         yield f"machine {topology.machine!r} is not one of {', '.join(MACHINES)}"
+    if not topology.description.isprintable():
+        # It may come from elsewhere, and is shown where it could hide the lines above it.
+        yield "`description` has characters that cannot be shown"
     names = {port.name for port in topology.ports}
     every = [item.name for item in topology.items]
     for port in topology.ports:

@@ -95,6 +95,9 @@ def load_scenario(path: Path, topology: Topology, name: str = "") -> Scenario:
         raise ScenarioError(f"{path.name}: not TOML: {error}") from error
     if unknown := set(data) - {"description", "copies"}:
         raise ScenarioError(f"{path.name}: unknown keys: {', '.join(sorted(unknown))}")
+    description = str(data.get("description", ""))
+    if not description.isprintable():
+        raise ScenarioError(f"{path.name}: `description` has characters that cannot be shown")
     tables = data.get("copies")
     if not isinstance(tables, list) or not tables:
         raise ScenarioError(f"{path.name}: there is no [[copies]] table, so nothing is verified")
@@ -102,7 +105,7 @@ def load_scenario(path: Path, topology: Topology, name: str = "") -> Scenario:
     if all(item.memory == "host" for item in combined):
         raise ScenarioError(f"{path.name}: all copies go through host RAM, so nothing is verified")
     copies = tuple(_placed(combined, topology, path.name))
-    return Scenario(name or path.stem, str(data.get("description", "")), copies)
+    return Scenario(name or path.stem, description, copies)
 
 
 @dataclass(frozen=True)

@@ -81,6 +81,7 @@ def test_titles() -> None:
     ("old", "new", "words"),
     [
         ('"a test"', "a test", "not TOML"),
+        ('"a test"', '"a\\u001b[2K"', "`description` has characters that cannot be shown"),
         ("description", "describtion", "unknown keys: describtion"),
         ("shapes", "shape", "[[copies]] has unknown keys: shape"),
         ("[[copies]]", "[copies]", "there is no [[copies]] table, so nothing is verified"),

@@ -58,6 +58,11 @@ def test_the_three_shipped_topologies_are_there() -> None:
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [
+        (
+            'description = "',
+            'description = "\\u001b[2K',
+            "`description` has characters that cannot be shown",
+        ),
         ('"q35"', '"virt"', "machine 'virt' is not one of pc, q35"),
         ('"pcie-root-port"', '"ioh3420"', "[port.root]: model 'ioh3420' is not one of"),
         (
