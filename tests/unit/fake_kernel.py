@@ -60,6 +60,9 @@ $(error this tree is built out of tree only)
 endif
 KERNEL := $(CURDIR)
 
+# As Kbuild has it: a target whose recipe failed half way must not be there.
+.DELETE_ON_ERROR:
+
 tinyconfig:
 	printf 'CONFIG_PRINTK=y\\nCONFIG_NAME="tiny"\\n# CONFIG_PCI is not set\\n' >$(O)/.config
 
