@@ -41,6 +41,8 @@ class Surroundings:
             steps.append(f"hostname {shlex.quote(self.host)}")
         if self.passwd:
             steps.append(f"mount --bind {shlex.quote(str(self.passwd))} /etc/passwd")
+            # faketime keeps a file there for each program, and leaves it if that one is killed.
+            steps.append("mount -t tmpfs tmpfs /dev/shm")
         steps.append('exec "$@"')
         inside = tied(["sh", "-c", " && ".join(steps), "sh", *command])
         # In this order: the kernel forgets the tie when a user namespace is entered.
