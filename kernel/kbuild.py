@@ -12,6 +12,9 @@ from kernel.environment import PASSED, REPRODUCIBLE
 # What debug information and __FILE__ call the source and the build.
 MAPPED_SOURCE = "/p2plab/linux"
 MAPPED_BUILD = "/p2plab/build"
+# Kconfig asks each of these for its version and writes it to .config, which must not depend on what
+# else is installed: no part of the image is made by them.
+UNUSED = ("RUSTC=unused", "BINDGEN=unused", "PAHOLE=unused")
 
 
 def compiler() -> str:
@@ -43,6 +46,7 @@ class Kbuild:
             f"-j{self.jobs}",
             "ARCH=x86_64",
             f"CC={compiler()}",
+            *UNUSED,
             f"KCFLAGS={self._prefix_maps()}",
             f"KAFLAGS={self._prefix_maps()}",
             *targets,

@@ -1,6 +1,7 @@
 """Kernel and module, built for real with make and gcc from a fake tree."""
 
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -178,3 +179,9 @@ def test_prefix_maps_of_a_checkout_inside_a_kernel_tree() -> None:
         "/linux/lab/build/tree=/p2plab/build",
         "..=/p2plab/build",
     ]
+
+
+def test_programs_that_make_nothing_are_not_asked_for_their_versions(kbuild: Kbuild) -> None:
+    given = dict(word.split("=", 1) for word in kbuild.argv() if "=" in word)
+    for name in ("RUSTC", "BINDGEN", "PAHOLE"):
+        assert shutil.which(given[name]) is None
