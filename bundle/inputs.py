@@ -9,7 +9,7 @@ from bundle.manifest import FileInput, KernelInput, LabInput, Manifest, ToolInpu
 from host.digest import sha256_of_files, sha256_of_tree
 from host.files import sha256_file
 from host.origin import origin_of
-from host.programs import DECIDING, describe
+from host.programs import deciding, describe
 from kernel.environment import SOURCE_DATE_EPOCH
 from kernel.external import module_sources
 from kernel.selection import Selection, plain
@@ -101,7 +101,7 @@ def source_inputs(project: Path) -> Iterator[FileInput]:
 
 def tool_inputs(linked: Iterable[Path]) -> Iterator[ToolInput]:
     """Return the programs of this machine that decide bytes, and the libraries linked in."""
-    for program in describe(DECIDING, linked):
+    for program in describe(deciding(), linked):
         yield ToolInput(**asdict(program))
 
 

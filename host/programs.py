@@ -19,6 +19,8 @@ from host.tools import missing_tool
 DECIDING = (
     "gcc", "cc1", "as", "ld", "objcopy", "make", "flex", "bison", "bc", "lz4", "busybox", "python3",
 )  # fmt: skip
+# Where it is there, Kconfig notes its version, and it makes the BTF that a fragment may want.
+OPTIONAL = ("pahole",)
 # These stand in PATH under a compiler's name, find the compiler by themselves and run it.
 LAUNCHERS = ("ccache", "sccache", "distcc", "icecc")
 # All that they see of the environment: cc1 fails where DEPENDENCIES_OUTPUT cannot be written.
@@ -43,6 +45,11 @@ class Program:
     package: str
     package_version: str
     sha256: str
+
+
+def deciding() -> tuple[str, ...]:
+    """Return the names of the programs that decide the bytes of an image on this machine."""
+    return (*DECIDING, *(name for name in OPTIONAL if shutil.which(name)))
 
 
 def describe(names: Iterable[str], libraries: Iterable[Path] = ()) -> list[Program]:

@@ -49,6 +49,9 @@ class Kbuild:
             *UNUSED,
             f"KCFLAGS={self._prefix_maps()}",
             f"KAFLAGS={self._prefix_maps()}",
+            # No Rust is built, but Kconfig would note a compiler's version, where one is found: the
+            # rustc in PATH may well be one that depends on the user's home.
+            "RUSTC=false",
             *targets,
         ]  # fmt: skip
 

@@ -60,6 +60,25 @@ def test_exported_variables_change_no_byte_of_the_tool(
     assert real_tool(tmp_path / "after") == before
 
 
+def test_a_rust_compiler_of_this_machine_is_not_noted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Kconfig asks $(RUSTC) as scripts/rustc-version.sh does; rustup's answers by the home.
+    kbuild = Kbuild(fake_kernel(tmp_path / "src"), tmp_path / "build/linux", jobs=1)
+    makefile = kbuild.source / "Makefile"
+    asked = "RUSTC = rustc\nnoted:\n\t$(RUSTC) --version || echo none\n"
+    makefile.write_text(makefile.read_text() + asked)
+    rustc = tmp_path / "bin/rustc"
+    rustc.parent.mkdir()
+    rustc.write_text("#!/bin/sh\necho rustc 1.95 of $HOME\n")
+    rustc.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{rustc.parent}:/usr/bin:/bin")
+
+    kbuild.run(["noted"], title="noted", log=tmp_path / "log")
+
+    assert "none" in (tmp_path / "log").read_text().splitlines()
+
+
 class Checkout:
     """A checkout with an unpacked (fake) kernel and a module that tells where it was compiled."""
 

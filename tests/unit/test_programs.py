@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from host.errors import LabError, MissingToolError
-from host.programs import DECIDING, Program, describe, in_path
+from host.programs import DECIDING, Program, deciding, describe, in_path
 from tests.unit.elf_files import compiled
 from tests.unit.fake_dpkg import database
 
@@ -149,3 +149,15 @@ def test_variables_of_the_caller_change_no_version(monkeypatch: pytest.MonkeyPat
         monkeypatch.setenv(name, value)
 
     assert describe(("gcc", "cc1", "ld", "make")) == before
+
+
+def test_program_that_decides_only_where_it_is_there(
+    machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine.program("pahole", "echo v1.24")
+
+    assert deciding() == (*DECIDING, "pahole")
+    (found,) = describe(["pahole"])
+    assert found.version == "v1.24"
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert deciding() == DECIDING
