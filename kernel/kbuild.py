@@ -12,9 +12,9 @@ from kernel.environment import PASSED, REPRODUCIBLE
 # What debug information and __FILE__ call the source and the build.
 MAPPED_SOURCE = "/p2plab/linux"
 MAPPED_BUILD = "/p2plab/build"
-# Kconfig asks each of these for its version and writes it to .config, which must not depend on what
-# else is installed: no part of the image is made by them.
-UNUSED = ("RUSTC=unused", "BINDGEN=unused", "PAHOLE=unused")
+# No Rust is built, but Kconfig would note a compiler's version where one is found, and the rustc in
+# PATH may be one that depends on the user's home.
+UNUSED = ("RUSTC=unused", "BINDGEN=unused")
 
 
 def compiler() -> str:
@@ -49,9 +49,6 @@ class Kbuild:
             *UNUSED,
             f"KCFLAGS={self._prefix_maps()}",
             f"KAFLAGS={self._prefix_maps()}",
-            # No Rust is built, but Kconfig would note a compiler's version, where one is found: the
-            # rustc in PATH may well be one that depends on the user's home.
-            "RUSTC=false",
             *targets,
         ]  # fmt: skip
 

@@ -183,5 +183,5 @@ def test_prefix_maps_of_a_checkout_inside_a_kernel_tree() -> None:
 
 def test_programs_that_make_nothing_are_not_asked_for_their_versions(kbuild: Kbuild) -> None:
     given = dict(word.split("=", 1) for word in kbuild.argv() if "=" in word)
-    for name in ("RUSTC", "BINDGEN", "PAHOLE"):
+    for name in ("RUSTC", "BINDGEN"):
         assert shutil.which(given[name]) is None
