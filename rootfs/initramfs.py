@@ -39,12 +39,17 @@ class ImageFile:
 
 @dataclass(frozen=True)
 class Parts:
-    """What the image is made of besides the lab's own scripts."""
+    """What the image is made of besides the lab's own scripts.
+
+    Attributes:
+        more: further files, programs with the libraries that they need.
+    """
 
     busybox: Path
     module: Path
     tool: Path
     vmlinux: Path
+    more: tuple[ImageFile, ...] = ()
 
 
 def find_busybox() -> Path:
@@ -69,7 +74,7 @@ def image_files(parts: Parts, release: str, modules_dep: Path) -> list[ImageFile
         ImageFile(f"{modules}/{parts.module.name}", parts.module, "644"),
         ImageFile(f"{modules}/modules.dep", modules_dep, "644"),
     ]
-    return [*own, *built]
+    return [*own, *built, *parts.more]
 
 
 def pack(parts: Parts, gen_init_cpio: Path, target: Path) -> None:
@@ -131,7 +136,10 @@ def _applets(busybox: Path) -> list[str]:
 
 def _spec(files: list[ImageFile], applets: list[str], modules: str) -> str:
     """Return the image in the language of usr/gen_init_cpio.c: one line per file."""
-    lines = [f"dir {name} 755 0 0" for name in (*DIRECTORIES, modules)]
+    made = (*DIRECTORIES, modules)
+    above = {str(folder) for file in files for folder in Path(file.target).parents}
+    folders = (*made, *sorted(above.difference(made, "/")))
+    lines = [f"dir {name} 755 0 0" for name in folders]
     # The kernel opens /dev/console before init can mount a devtmpfs.
     lines.append("nod /dev/console 600 0 0 c 5 1")
     lines += [f"file {file.target} {file.source} {file.mode} 0 0" for file in files]

@@ -13,7 +13,6 @@ import pytest
 
 from host.errors import LabError, MissingToolError
 from kernel.environment import SOURCE_DATE_EPOCH
-from rootfs import initramfs
 from rootfs.elf import ImageError
 from rootfs.initramfs import ImageFile, Parts, find_busybox, pack
 from rootfs.sources import FOLDER
@@ -36,8 +35,9 @@ class Image:
         self.generator.write_text(f"#!/bin/sh\n{script}\n")
         self.generator.chmod(0o755)
 
-    def pack(self, **changed: Path) -> list[str]:
-        pack(replace(self.parts, **changed), self.generator, self.target)
+    def pack(self, **changed: object) -> list[str]:
+        parts = replace(self.parts, **changed)  # type: ignore[arg-type]
+        pack(parts, self.generator, self.target)
         unpacked = subprocess.run(["lz4", "-dc", self.target], capture_output=True, check=True)
         return unpacked.stdout.decode().splitlines()
 
@@ -128,19 +128,24 @@ def test_dynamic_busybox_is_refused(image: Image, tmp_path: Path) -> None:
         image.pack(busybox=dynamic)
 
 
-def test_library_needs_its_libraries_too(
-    image: Image, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_more_files_get_the_directories_above_them(image: Image, tmp_path: Path) -> None:
+    script = tmp_path / "script"
+    script.write_text("#!/bin/sh\n")
+
+    _, *lines = image.pack(more=(ImageFile("/opt/own/bin/script", script, "755"),))
+
+    folders = [line.split()[1] for line in lines if line.startswith("dir ")]
+    assert folders[-3:] == ["/opt", "/opt/own", "/opt/own/bin"]
+    staged = image.target.parent / "files/opt/own/bin/script"
+    assert f"file /opt/own/bin/script {staged} 755 0 0" in lines
+
+
+def test_library_needs_its_libraries_too(image: Image, tmp_path: Path) -> None:
     source = "int puts(const char *);\nint (*own)(const char *) = puts;\n"
     library = compiled(tmp_path / "libown.so", source, "-shared", "-fPIC")
-    whole = initramfs.image_files
 
-    def with_library(parts: Parts, release: str, modules_dep: Path) -> list[ImageFile]:
-        return [*whole(parts, release, modules_dep), ImageFile("/lib/libown.so", library, "644")]
-
-    monkeypatch.setattr(initramfs, "image_files", with_library)
     with pytest.raises(ImageError, match=r"libown\.so needs what the image lacks: libc\.so\.6"):
-        image.pack()
+        image.pack(more=(ImageFile("/lib/libown.so", library, "644"),))
 
 
 def test_module_of_another_kernel_keeps_the_old_image(image: Image, tmp_path: Path) -> None:
