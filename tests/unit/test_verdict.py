@@ -237,3 +237,11 @@ def test_lines_of_results() -> None:
         "                 one",
         "                 two",
     ]
+
+
+def test_text_of_the_guest_does_not_steer_the_terminal() -> None:
+    stream = io.StringIO()
+    print_result(BAD, stream)
+    print_summary(replace(VERDICT, outcome=Outcome.FAILED, cause=BAD.detail), Path(), stream)
+    assert "<more> & ?[31m???" in stream.getvalue()
+    assert "\x1b" not in stream.getvalue()
