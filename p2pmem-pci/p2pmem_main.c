@@ -14,6 +14,7 @@
 #include <linux/slab.h>
 
 #include "p2pmem.h"
+#include "p2pmem_driver.h"
 
 #define P2PMEM_NAME	"p2pmem"
 #define P2PMEM_MINORS	(MINORMASK + 1)
@@ -306,14 +307,22 @@ static int __init p2pmem_init(void)
 	err = bus_register_notifier(&pci_bus_type, &p2pmem_unbind_nb);
 	if (err)
 		goto free_class;
-	err = bus_register_notifier(&pci_bus_type, &p2pmem_bound_nb);
+	err = p2pmem_driver_register();
 	if (err)
 		goto free_unbind;
+	err = bus_register_notifier(&pci_bus_type, &p2pmem_bound_nb);
+	if (err)
+		goto free_driver;
 
-	/* After the notifier, so that no function can slip through between. */
+	/*
+	 * After the notifier, so that no function can slip through between.
+	 * After the driver, so that its functions are numbered with the others.
+	 */
 	p2pmem_scan();
 	return 0;
 
+free_driver:
+	p2pmem_driver_unregister();
 free_unbind:
 	bus_unregister_notifier(&pci_bus_type, &p2pmem_unbind_nb);
 free_class:
@@ -326,12 +335,14 @@ unmount:
 }
 
 /*
- * No file is open and so no buffer exists. Functions may still come and go:
- * first no node is added any more, then all are removed, by this or by the
- * unbind of their function.
+ * No file is open and so no buffer exists. The functions of our own driver are
+ * unbound, which removes their nodes. Others may still come and go: first no
+ * node is added any more, then all are removed, by this or by the unbind of
+ * their function.
  */
 static void __exit p2pmem_exit(void)
 {
+	p2pmem_driver_unregister();
 	bus_unregister_notifier(&pci_bus_type, &p2pmem_bound_nb);
 	p2pmem_detach_all();
 	bus_unregister_notifier(&pci_bus_type, &p2pmem_unbind_nb);
