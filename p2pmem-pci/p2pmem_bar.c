@@ -46,6 +46,45 @@ u64 p2pmem_bar_size(struct pci_dev *pdev, int bar)
 	return pci_resource_flags(pdev, bar) ? pci_resource_len(pdev, bar) : 0;
 }
 
+static u32 p2pmem_bar_register(struct pci_dev *pdev, int bar)
+{
+	u32 value = 0;
+
+	pci_read_config_dword(pdev, PCI_BASE_ADDRESS_0 + 4 * bar, &value);
+	return PCI_POSSIBLE_ERROR(value) ? 0 : value;
+}
+
+static bool p2pmem_register_is_wide(u32 value)
+{
+	return !(value & PCI_BASE_ADDRESS_SPACE_IO) &&
+	       value & PCI_BASE_ADDRESS_MEM_TYPE_64;
+}
+
+/*
+ * Is this a memory BAR that the kernel found no place for? That is what a
+ * large BAR meets without "above 4G decoding" in the firmware, or behind a
+ * port with a small window. Most kernels then forget it: what is left to tell
+ * it from a BAR that is absent are the type bits of its register.
+ */
+static bool p2pmem_bar_is_unplaced(struct pci_dev *pdev, int bar)
+{
+	int at = 0;
+	u32 value;
+
+	if (p2pmem_bar_size(pdev, bar))
+		return pci_resource_flags(pdev, bar) & IORESOURCE_MEM &&
+		       (pci_resource_flags(pdev, bar) & IORESOURCE_UNSET ||
+			!pci_resource_start(pdev, bar) ||
+			!pdev->resource[bar].parent);
+
+	while (at < bar)
+		at += p2pmem_register_is_wide(p2pmem_bar_register(pdev, at)) ?
+		      2 : 1;
+	value = p2pmem_bar_register(pdev, bar);
+	return at == bar && !(value & PCI_BASE_ADDRESS_SPACE_IO) &&
+	       value & ~PCI_BASE_ADDRESS_MEM_MASK;
+}
+
 /**
  * p2pmem_range_fits - can the kernel make pages for this memory?
  * @pdev: whose memory it is
@@ -86,37 +125,31 @@ bool p2pmem_range_fits(struct pci_dev *pdev, const struct p2pmem_range *range,
 bool p2pmem_bar_qualifies(struct pci_dev *pdev, int bar,
 			  struct p2pmem_why *why)
 {
-	struct resource *res = &pdev->resource[bar];
 	struct p2pmem_range range = {
 		.bar = bar,
 		.size = p2pmem_bar_size(pdev, bar),
 	};
-	struct p2pmem_size size;
 
-	if (!range.size) {
+	if (p2pmem_bar_is_unplaced(pdev, bar))
+		strscpy(why->text, "has no address: PCI found no place for it",
+			sizeof(why->text));
+	else if (!range.size)
 		strscpy(why->text, "is absent", sizeof(why->text));
-	} else if (!(res->flags & IORESOURCE_MEM)) {
+	else if (!(pci_resource_flags(pdev, bar) & IORESOURCE_MEM))
 		strscpy(why->text, "is an I/O BAR", sizeof(why->text));
-	} else if (res->flags & (IORESOURCE_UNSET | IORESOURCE_DISABLED) ||
-		   !res->start || !res->parent) {
-		scnprintf(why->text, sizeof(why->text),
-			  "is %s and has no address",
-			  p2pmem_size(&size, range.size));
-	} else {
+	else
 		return p2pmem_range_fits(pdev, &range, why);
-	}
 	return false;
 }
 
-/* The largest memory BAR, of all or of those that qualify; -1 if there is none. */
-static int p2pmem_largest_bar(struct pci_dev *pdev, bool qualified)
+/* The largest BAR that qualifies; -1 if none does. */
+static int p2pmem_best_bar(struct pci_dev *pdev)
 {
 	struct p2pmem_why why;
 	int bar, largest = -1;
 
 	for (bar = 0; bar < P2PMEM_BARS; bar++) {
-		if (!(pci_resource_flags(pdev, bar) & IORESOURCE_MEM) ||
-		    (qualified && !p2pmem_bar_qualifies(pdev, bar, &why)))
+		if (!p2pmem_bar_qualifies(pdev, bar, &why))
 			continue;
 		if (largest < 0 || p2pmem_bar_size(pdev, bar) >
 				   p2pmem_bar_size(pdev, largest))
@@ -126,13 +159,31 @@ static int p2pmem_largest_bar(struct pci_dev *pdev, bool qualified)
 }
 
 /*
+ * If none qualifies, the one that somebody will have thought of: one that has
+ * no address, or else the largest.
+ */
+static int p2pmem_likely_bar(struct pci_dev *pdev)
+{
+	int bar, likely = 0;
+
+	for (bar = 0; bar < P2PMEM_BARS; bar++) {
+		if (p2pmem_bar_is_unplaced(pdev, bar))
+			return bar;
+		if (pci_resource_flags(pdev, bar) & IORESOURCE_MEM &&
+		    p2pmem_bar_size(pdev, bar) > p2pmem_bar_size(pdev, likely))
+			likely = bar;
+	}
+	return likely;
+}
+
+/*
  * The errno of a refusal is -ENXIO, because the driver core takes it for an
  * answer: for others it prints a second line, without the reason.
  */
 static int p2pmem_refuse_bar(struct pci_dev *pdev, int bar,
 			     const struct p2pmem_why *why)
 {
-	int better = p2pmem_largest_bar(pdev, true);
+	int better = p2pmem_best_bar(pdev);
 	struct p2pmem_size size;
 
 	if (better >= 0)
@@ -172,18 +223,14 @@ int p2pmem_range_of_bar(struct pci_dev *pdev, int bar,
  * @range: the memory
  *
  * Return: 0, or -ENXIO if no BAR qualifies. The log says why the one that is
- * the largest does not.
+ * the likeliest does not.
  */
 int p2pmem_range_of_largest_bar(struct pci_dev *pdev,
 				struct p2pmem_range *range)
 {
-	int bar = p2pmem_largest_bar(pdev, true);
+	int bar = p2pmem_best_bar(pdev);
 
 	if (bar < 0)
-		bar = p2pmem_largest_bar(pdev, false);
-	if (bar < 0) {
-		pci_err(pdev, "no memory BAR at all\n");
-		return -ENXIO;
-	}
+		bar = p2pmem_likely_bar(pdev);
 	return p2pmem_range_of_bar(pdev, bar, range);
 }

@@ -45,7 +45,7 @@ static const struct kernel_param_ops p2pmem_bar_ops = {
 
 module_param_cb(bar, &p2pmem_bar_ops, NULL, 0644);
 MODULE_PARM_DESC(bar,
-		 "BAR with the memory of a function that this driver is bound to from now on: 0 to 5, or auto (default): where an NVMe controller says, otherwise the largest that qualifies");
+		 "BAR that has the memory, for functions bound from now on: 0..5, or auto (default): as an NVMe controller says, else the largest that qualifies");
 
 static void p2pmem_disable(void *pdev)
 {

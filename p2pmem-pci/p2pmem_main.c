@@ -32,6 +32,7 @@ static DEFINE_MUTEX(p2pmem_nodes_lock);
  */
 static struct class p2pmem_class = {
 	.name = P2PMEM_NAME "_device",
+	.dev_groups = p2pmem_groups,
 };
 
 /*
@@ -150,6 +151,7 @@ static struct p2pmem_node *p2pmem_find_node(struct pci_dev *pdev)
 static void p2pmem_attach(struct pci_dev *pdev)
 {
 	struct p2pmem_node *node;
+	struct p2pmem_size size;
 	int err;
 
 	if (!pdev->dev.driver || !p2pmem_published(pdev) ||
@@ -172,7 +174,8 @@ static void p2pmem_attach(struct pci_dev *pdev)
 	mutex_lock(&p2pmem_nodes_lock);
 	list_add_tail(&node->entry, &p2pmem_nodes);
 	mutex_unlock(&p2pmem_nodes_lock);
-	pci_info(pdev, "%s: peer-to-peer memory\n", dev_name(&node->dev));
+	pci_info(pdev, "%s: %s of peer-to-peer memory\n", dev_name(&node->dev),
+		 p2pmem_size(&size, p2pmem_pool_size(pdev)));
 	return;
 
 fail:
@@ -221,6 +224,12 @@ static struct notifier_block p2pmem_bound_nb = {
 static struct notifier_block p2pmem_unbind_nb = {
 	.notifier_call = p2pmem_notify_unbind,
 };
+
+/* A cheap first look that needs no lock: false is final, true is not. */
+static bool p2pmem_maybe_published(struct pci_dev *pdev)
+{
+	return rcu_access_pointer(pdev->p2pdma);
+}
 
 static s64 p2pmem_position(struct pci_dev *pdev)
 {
