@@ -125,3 +125,22 @@ def test_checkpatch_finds_a_fault(
         source.write(f"{line}\n")
     found = checkpatch(workspace, copy)
     assert any(re.search(rf"{name}.*{finding}", text) for text in found), found
+
+
+def malformed(document: Path) -> str:
+    """Return what docutils says about a document; empty if it is well-formed."""
+    require_programs("rst2html")
+    argv = ["rst2html", "--strict", str(document), str(document.with_suffix(".html"))]
+    return subprocess.run(argv, capture_output=True, text=True, check=False).stderr
+
+
+def test_the_documentation_is_well_formed(copy: Path) -> None:
+    assert malformed(copy / "p2pmem.rst") == ""
+
+
+def test_a_document_that_is_not_is_noticed(copy: Path) -> None:
+    document = copy / "p2pmem.rst"
+    text, title = document.read_text(), "Attributes\n==========\n"
+    assert title in text
+    document.write_text(text.replace(title, "Attributes\n====\n"))
+    assert "Title underline too short" in malformed(document)
