@@ -4,14 +4,22 @@ import errno
 import os
 import re
 import shlex
+from dataclasses import dataclass
 
 from boot.kernel_log import complaints
-from boot.topology import MODULE
-from verify.check import CheckFailed, require
+from boot.topology import MODULE, NVME_DRIVER
+from verify.check import require
 from verify.drivers import DriverStep
 from verify.session import Session
-from verify.system_checks import available, found_drives, found_nodes, require_registered
+from verify.system_checks import (
+    available,
+    found_drives,
+    found_nodes,
+    require_none_registered,
+    require_registered,
+)
 
+MARK = "p2plab: log"
 BAR_PARAMETER = f"/sys/module/{MODULE}/parameters/bar"
 NONE = "(null)"  # how the kernel shows a driver_override that there is not
 
@@ -19,41 +27,86 @@ NONE = "(null)"  # how the kernel shows a driver_override that there is not
 def check_step(session: Session, step: DriverStep) -> str:
     """Do one step and check that it has just the effect that it should have."""
     _require_unused(session, step)
-    before = _messages(session)
-    words = [_written(session, step), *_logged(session, step, before)]
+    text, path = _file(session, step)
+    answer = _write(session, f"echo {shlex.quote(text)} >{path}")
+    seen = [_answered(step, answer), *_logged(session, step, answer)]
     session.bound = step.after(session.bound, session.topology)
-    words += _effect(session, step)
-    return "; ".join(filter(None, words))
+    seen += _effect(session, step)
+    return "\n".join(seen)
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """What came of a command.
+
+    Attributes:
+        command: as typed.
+        status: its exit status.
+        said: its own words.
+        logged: the lines that the kernel log got meanwhile.
+    """
+
+    command: str
+    status: int
+    said: str
+    logged: list[str]
 
 
 def _require_unused(session: Session, step: DriverStep) -> None:
     """All memory of a function that is about to go must have been given back to it."""
     if step.action != "unbind" or step.function not in session.pools:
         return
-    now, then = available(session)[step.function], session.pools[step.function]
+    held = [session.topology.provider(step.function)]
+    now, then = available(session, held)[step.function], session.pools[step.function]
     require(
         now == then,
         f"{step.function}: {now} bytes are free before this, {then} were when it came",
     )
 
 
-def _messages(session: Session) -> int:
-    return int(session.run("dmesg | wc -l"))
+def _write(session: Session, command: str) -> _Answer:
+    whole = (
+        f"n=$(dmesg | wc -l); {command}; s=$?; echo; echo '{MARK}'; "
+        "dmesg | tail -n +$((n + 1)); exit $s"
+    )
+    answer = session.guest.console.run(whole, session.timeouts.command)
+    said, _mark, logged = answer.output.partition(f"\n{MARK}\n")
+    return _Answer(command, answer.status, said.strip(), logged.splitlines())
 
 
-def _written(session: Session, step: DriverStep) -> str:
-    """Write to the file of sysfs; the kernel has to answer as the step says."""
-    text, path = _file(session, step)
-    command = f"echo {shlex.quote(text)} >{path}"
-    answer = session.guest.console.run(command, session.timeouts.command)
-    said = answer.output.strip()
+def _answered(step: DriverStep, answer: _Answer) -> str:
+    """The kernel has to take what is written, or to refuse it with the error of the step."""
     if not step.errno:
-        require(answer.status == 0, f"`{command}` ended with {answer.status}: {said}")
-        return command
-    require(answer.status != 0, f"`{command}` was to fail with {step.errno}, but did not")
-    words = os.strerror(getattr(errno, step.errno))
-    require(words in said, f"`{command}` was to fail with {step.errno} ({words}), but: {said}")
-    return f"{command}: {words}"
+        require(answer.status == 0, f"`{answer.command}` ended with {answer.status}: {answer.said}")
+        return answer.command
+    wanted = f"was to fail with {step.errno}, {os.strerror(getattr(errno, step.errno))}"
+    require(answer.status != 0, f"`{answer.command}` {wanted}, but did not")
+    # One error's words may begin another's: "No such device or address".
+    said = answer.said.rpartition(": ")[2]
+    require(
+        said == os.strerror(getattr(errno, step.errno)),
+        f"`{answer.command}` {wanted}, but: {answer.said}",
+    )
+    return f"{answer.command}: {said}"
+
+
+def _logged(session: Session, step: DriverStep, answer: _Answer) -> list[str]:
+    """Return the line that the step wants in the kernel log; there must be no complaint in it."""
+    found = complaints(answer.logged)
+    require(not found, f"the kernel complains: {found[0].line if found else ''}")
+    if not step.dmesg:
+        return []
+    fitting = [line for line in answer.logged if re.search(step.dmesg, line)]
+    new = "\n".join(answer.logged) or "none"
+    require(
+        len(fitting) == 1,
+        f"{len(fitting)} new lines of the log match {step.dmesg!r}, not 1; they are:\n{new}",
+    )
+    if step.errno:
+        bdf = session.function(step.function).bdf
+        told = [line for line in answer.logged if bdf in line]
+        require(told == fitting, f"the reason is not told in one line, but:\n{new}")
+    return [fitting[0].strip()]
 
 
 def _file(session: Session, step: DriverStep) -> tuple[str, str]:
@@ -67,22 +120,6 @@ def _file(session: Session, step: DriverStep) -> tuple[str, str]:
     return text, f"/sys/bus/pci/drivers/{step.value}/{step.action}"
 
 
-def _logged(session: Session, step: DriverStep, before: int) -> list[str]:
-    """Return the line that the step wants in the kernel log; there must be no complaint in it."""
-    lines = session.run(f"dmesg | tail -n +{before + 1}").splitlines()
-    found = complaints(lines)
-    require(not found, f"the kernel complains: {found[0].line if found else ''}")
-    if not step.dmesg:
-        return []
-    fitting = [line.strip() for line in lines if re.search(step.dmesg, line)]
-    if len(fitting) != 1:
-        new = "\n".join(lines) or "nothing"
-        raise CheckFailed(
-            f"{len(fitting)} lines of the log match {step.dmesg!r}, not 1; new: {new}"
-        )
-    return fitting
-
-
 def _effect(session: Session, step: DriverStep) -> list[str]:
     """See that each function has the driver that it should have, and what comes with it."""
     if step.action in ("bar", "driver_override"):
@@ -93,9 +130,9 @@ def _effect(session: Session, step: DriverStep) -> list[str]:
         return []
     driver, wanted = _driver(session, step.function), session.bound.get(step.function, "")
     require(driver == wanted, f"{step.function} has {_shown(driver)} then, not {_shown(wanted)}")
-    session.drives = {
-        name: drive for name, drive in found_drives(session).items() if name in session.bound
-    }
+    if NVME_DRIVER in (step.value, driver):
+        drives = found_drives(session)
+        session.drives = {name: drives[name] for name in drives if name in session.bound}
     return [f"{step.function} has {_shown(driver)}", *_memory(session)]
 
 
@@ -122,7 +159,11 @@ def _memory(session: Session) -> list[str]:
     require(
         session.nodes == expected, f"expected {_listed(expected)}, found {_listed(session.nodes)}"
     )
-    session.pools = available(session)
+    gone = [name for name in session.pools if name not in names]
+    for name in gone:
+        require_none_registered(session, name)
+        del session.pools[name]
+    session.pools |= available(session, new)
     return [f"{node} has gone" for node in lost] + [
         f"{session.nodes[provider.name]} is {provider.name}" for provider in new
     ]

@@ -16,9 +16,10 @@ order. ``do`` says what, and which keys there are beside it:
   sysfs;
 - ``bar``: ``value``, written to the module's parameter: the BAR to take from now on, or ``auto``.
 
-All but ``copy`` may have ``errno``, the name of the error with which the kernel has to refuse, and
-``dmesg``, a regular expression for the one line that it has to log. A step is checked by what it
-does: which driver has the function then, its memory, its node; and the kernel must not complain.
+All but ``copy`` may have ``dmesg``, a regular expression for one line that the kernel has to log,
+and those with a function ``errno``, the name of the error with which it has to refuse; with both,
+that line is all that it says about the function. A step is checked by what it does: which driver
+has the function then, its memory, its node; and the kernel must not complain.
 
 What becomes of a copy is not written here, for it follows from the topology: memory that does not
 remember must give a mismatch, and a pair that the kernel's rules forbid a refusal.
@@ -192,7 +193,8 @@ def _driver_step(action: str, keys: dict[str, Any], topology: Topology, file: st
         raise ScenarioError(f"{file}: do {action!r} is not one of copy, {', '.join(ACTIONS)}")
     where = f"{file}: [[steps]] with do = {action!r}"
     needed = {"value"} if action == "bar" else {"function", "driver"}
-    if wrong := set(keys) - needed - {"errno", "dmesg"}:
+    possible = {"dmesg"} if action == "bar" else {"errno", "dmesg"}
+    if wrong := set(keys) - needed - possible:
         raise ScenarioError(f"{where} has unknown keys: {', '.join(sorted(wrong))}")
     for key in sorted(needed | set(keys)):
         if not isinstance(keys.get(key), str):

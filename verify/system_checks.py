@@ -1,6 +1,7 @@
 """Checks of the system around the copies: drives, PCI tree, CMBs, module, log, shutdown."""
 
 import re
+from collections.abc import Iterable
 
 from boot.kernel_log import complaints
 from boot.listing import expected_functions
@@ -177,13 +178,13 @@ def found_nodes(session: Session) -> dict[str, str]:
 
 def pools_before(session: Session) -> str:
     """Note how much memory of each provider is free before the copies."""
-    session.pools = available(session)
+    session.pools = available(session, session.published)
     return _shown(session.pools)
 
 
 def pools_after(session: Session) -> str:
     """As much memory of each provider is free as before the copies: nothing leaked."""
-    now = available(session)
+    now = available(session, session.published)
     require(now.keys() == session.pools.keys(), "the pools before the copies are not known")
     require(now == session.pools, f"before: {_shown(session.pools)}; now: {_shown(now)}")
     return _shown(now)
@@ -239,11 +240,11 @@ def _processor(cpuinfo: str) -> Processor:
     return Processor(vendor[1], int(family[1]))
 
 
-def available(session: Session) -> dict[str, int]:
-    """Return how many bytes of each provider are free."""
+def available(session: Session, providers: Iterable[Provider]) -> dict[str, int]:
+    """Return how many bytes of each of these are free, by name."""
     return {
         item.name: int(session.run(f"cat {session.attribute(item.name, 'p2pmem/available')}"))
-        for item in session.published
+        for item in providers
     }
 
 
