@@ -198,7 +198,8 @@ def _counted_accesses(session: Session, copy: Copy, lines: list[str]) -> str:
         f"devices accessed CMBs as {dict(seen)}, expected {copy.length} bytes of "
         f"{' and '.join(directions)} at {provider}",
     )
-    return f"; {copy.length} bytes seen as device {' and '.join(directions)}s at the peer's BAR"
+    kinds = " and ".join(f"{direction}s" for direction in sorted(directions))
+    return f"; {copy.length} bytes seen as device {kinds} at the peer's BAR"
 
 
 def _refused(
