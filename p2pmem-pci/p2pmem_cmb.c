@@ -23,11 +23,25 @@
 #define P2PMEM_CMBSZ_SZU	GENMASK(11, 8)
 #define P2PMEM_CMBSZ_SZ		GENMASK(31, 12)
 
-static void p2pmem_cmb_disable(void *data)
-{
-	void __iomem *regs = (void __force __iomem *)data;
+/**
+ * struct p2pmem_cmb - a CMB that was enabled; the driver data of its function
+ * @regs: the registers of the controller
+ * @control: CMBMSC
+ */
+struct p2pmem_cmb {
+	void __iomem *regs;
+	u64 control;
+};
 
-	hi_lo_writeq(0, regs + NVME_REG_CMBMSC);
+static void p2pmem_cmb_write(struct p2pmem_cmb *cmb, u64 control)
+{
+	hi_lo_writeq(control, cmb->regs + NVME_REG_CMBMSC);
+	cmb->control = control;
+}
+
+static void p2pmem_cmb_disable(void *cmb)
+{
+	p2pmem_cmb_write(cmb, 0);
 }
 
 static int p2pmem_cmb_refuse(struct pci_dev *pdev, const char *why)
@@ -85,23 +99,41 @@ static int p2pmem_cmb_read(struct pci_dev *pdev, void __iomem *regs,
 static int p2pmem_cmb_enable(struct pci_dev *pdev, void __iomem *regs,
 			     struct p2pmem_range *range)
 {
+	struct p2pmem_cmb *cmb;
 	u64 base;
 	int err;
 
-	writel(NVME_CMBMSC_CRE, regs + NVME_REG_CMBMSC);
-	err = devm_add_action_or_reset(&pdev->dev, p2pmem_cmb_disable,
-				       (void __force *)regs);
+	cmb = devm_kzalloc(&pdev->dev, sizeof(*cmb), GFP_KERNEL);
+	if (!cmb)
+		return -ENOMEM;
+	cmb->regs = regs;
+	err = devm_add_action(&pdev->dev, p2pmem_cmb_disable, cmb);
 	if (err)
 		return err;
 
+	p2pmem_cmb_write(cmb, NVME_CMBMSC_CRE);
 	err = p2pmem_cmb_read(pdev, regs, range);
 	if (err)
 		return err;
 
 	base = pci_bus_address(pdev, range->bar) + range->offset;
-	hi_lo_writeq(base | NVME_CMBMSC_CRE | NVME_CMBMSC_CMSE,
-		     regs + NVME_REG_CMBMSC);
+	p2pmem_cmb_write(cmb, base | NVME_CMBMSC_CRE | NVME_CMBMSC_CMSE);
+	pci_set_drvdata(pdev, cmb);
 	return 0;
+}
+
+/**
+ * p2pmem_cmb_restore - make the memory accessible again after a reset
+ * @pdev: a function of this driver, of whatever kind
+ *
+ * A reset of the function clears CMBMSC, one of the controller does not.
+ */
+void p2pmem_cmb_restore(struct pci_dev *pdev)
+{
+	struct p2pmem_cmb *cmb = pci_get_drvdata(pdev);
+
+	if (cmb)
+		p2pmem_cmb_write(cmb, cmb->control);
 }
 
 /**

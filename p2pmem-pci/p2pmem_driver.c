@@ -131,11 +131,16 @@ static const struct pci_device_id p2pmem_ids[] = {
 };
 MODULE_DEVICE_TABLE(pci, p2pmem_ids);
 
+static const struct pci_error_handlers p2pmem_error_handlers = {
+	.reset_done = p2pmem_cmb_restore,
+};
+
 /* No ->remove: all that a probe does is undone by its managed resources. */
 static struct pci_driver p2pmem_driver = {
 	.name = KBUILD_MODNAME,
 	.id_table = p2pmem_ids,
 	.probe = p2pmem_probe,
+	.err_handler = &p2pmem_error_handlers,
 };
 
 /**

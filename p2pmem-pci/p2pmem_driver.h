@@ -49,6 +49,7 @@ int p2pmem_range_of_largest_bar(struct pci_dev *pdev,
 bool p2pmem_range_fits(struct pci_dev *pdev, const struct p2pmem_range *range,
 		       struct p2pmem_why *why);
 int p2pmem_range_of_cmb(struct pci_dev *pdev, struct p2pmem_range *range);
+void p2pmem_cmb_restore(struct pci_dev *pdev);
 
 int p2pmem_driver_register(void);
 void p2pmem_driver_unregister(void);

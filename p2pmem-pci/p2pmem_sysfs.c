@@ -15,13 +15,13 @@ static int p2pmem_read_file(struct kobject *kobj, struct kernfs_node *file,
 {
 	const struct sysfs_ops *ops = kobj->ktype->sysfs_ops;
 	char *page = (char *)get_zeroed_page(GFP_KERNEL);
-	ssize_t len;
 	int err;
 
 	if (!page)
 		return -ENOMEM;
-	len = ops->show(kobj, file->priv, page);
-	err = len < 0 ? len : kstrtou64(page, 10, value);
+	err = ops->show(kobj, file->priv, page);
+	if (err >= 0)
+		err = kstrtou64(page, 10, value);
 	free_page((unsigned long)page);
 	return err;
 }
