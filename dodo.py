@@ -152,6 +152,11 @@ def task__no_verdict() -> Task:
     return {"actions": [(stage("host.files", "emptied", lock=VERDICT_LOCK), [VERDICT])]}
 
 
+def task__fits() -> Task:
+    """see that the scenario can be done on the topology, before anything is built for it"""
+    return {"actions": [(stage("verify.task", "fits"), [SELECTED])]}
+
+
 def task_boot() -> Task:
     """boot into a shell on the serial console"""
     return {
@@ -169,7 +174,7 @@ def task_verify() -> Task:
         # Another doit may come to build here again: not while this one is about what is there.
         "actions": [(stage("verify.task", "run", lock=VERDICT_LOCK, reads=AT.lock), [SELECTED])],
         # First of all: should the build fail, no verdict of an earlier one may be found.
-        "task_dep": ["_no_verdict", "build"],
+        "task_dep": ["_no_verdict", "_fits", "build"],
         "clean": [(stage("host.disk", "discard_runs"), [AT.root / "verify"])],
     }
 
@@ -187,7 +192,7 @@ def task_bundle() -> Task:
     """verify the image, and keep it with the evidence in dist/: as folder and archive"""
     return {
         "actions": [(stage("bundle.task", "bundle", lock=VERDICT_LOCK, reads=AT.lock), [SELECTED])],
-        "task_dep": ["_no_verdict", "image"],
+        "task_dep": ["_no_verdict", "_fits", "image"],
         "clean": cleaning(BUNDLE, BUNDLE.with_name(f"{BUNDLE.name}.tar.xz")),
     }
 

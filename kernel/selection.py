@@ -10,11 +10,12 @@ from kernel.choice import Choice, choose
 from kernel.registry import TreeKernel
 from kernel.version import check_user_tree, require_path_for_make
 from settings.command_line import assignments, read_settings
-from settings.model import STANDARD_SCENARIO, Settings
+from settings.model import AUTO_SCENARIO, Settings
 from settings.parse import Root
 from settings.paths import BUILD, CONFIGS, Workspace, invoked_from
 
 BASE_FRAGMENT = CONFIGS / "p2pdma.config"
+STANDARD_SCENARIO = "copy"  # for a topology that has none of its own
 # Commands of doit that only look at tasks: they must not ask the network what auto means.
 ONLY_SHOWING = {"list", "help", "info", "dumpdb", "tabcompletion", "forget", "clean"}
 # Tasks that use no kernel: they must work where none can be had.
@@ -71,8 +72,15 @@ class Selection:
     def run_name(self) -> str:
         """What runs on this kernel: the topology, and what else was chosen unlike its default."""
         settings = self.settings
-        scenario = settings.scenario if settings.scenario != STANDARD_SCENARIO else ""
+        usual = (settings.topology, _usual_scenario(settings.topology))
+        scenario = self.scenario if self.scenario not in usual else ""
         return "+".join(filter(None, (settings.topology, settings.cpu, scenario)))
+
+    @property
+    def scenario(self) -> str:
+        """The name of the scenario, also where nobody has chosen one."""
+        chosen = self.settings.scenario
+        return _usual_scenario(self.settings.topology) if chosen == AUTO_SCENARIO else chosen
 
     @property
     def bundle_name(self) -> str:
@@ -91,7 +99,7 @@ class Selection:
     @property
     def scenario_file(self) -> Path:
         """The TOML file of the chosen scenario."""
-        return CONFIGS / "scenarios" / f"{self.settings.scenario}.toml"
+        return CONFIGS / "scenarios" / f"{self.scenario}.toml"
 
 
 def select(argv: Sequence[str]) -> Selection:
@@ -137,6 +145,11 @@ def _require_tree(tree: Path, given: str) -> None:
         check_user_tree(tree)
     except LabError as error:
         raise SettingError(f"kernel={given}: {error.message}", hint=error.hint) from error
+
+
+def _usual_scenario(topology: str) -> str:
+    own = CONFIGS / "scenarios" / f"{topology}.toml"
+    return topology if own.exists() else STANDARD_SCENARIO
 
 
 def _needs_kernel(argv: Sequence[str]) -> bool:

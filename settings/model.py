@@ -46,7 +46,7 @@ class Setting:
     parse: Callable[[str, Root], Any]
 
 
-STANDARD_SCENARIO = "copy"
+AUTO_SCENARIO = "auto"
 SETTINGS = (
     Setting(
         "kernel",
@@ -64,9 +64,10 @@ SETTINGS = (
     Setting("topology", "switch-q35", "a PCI tree of configs/topologies", stem_of("topologies")),
     Setting(
         "scenario",
-        STANDARD_SCENARIO,
-        "what verify checks, of configs/scenarios",
-        stem_of("scenarios"),
+        AUTO_SCENARIO,
+        "what verify checks, of configs/scenarios, or auto: the one that is called as the topology "
+        "is, else copy",
+        stem_of("scenarios", AUTO_SCENARIO),
     ),
     Setting(
         "accel",

@@ -47,11 +47,11 @@ def choice(*values: str) -> Callable[[str, Root], str]:
     return parse
 
 
-def stem_of(folder: str) -> Callable[[str, Root], str]:
-    """Return a parser for the name of a TOML file in ``configs/<folder>``."""
+def stem_of(folder: str, *others: str) -> Callable[[str, Root], str]:
+    """Return a parser for the name of a TOML file in ``configs/<folder>``, or another word."""
 
     def parse(text: str, root: Root) -> str:
-        known = [path.stem for path in (root.configs / folder).glob("*.toml")]
+        known = [*others, *(path.stem for path in (root.configs / folder).glob("*.toml"))]
         if text not in known:
             raise unknown("value", text, known)
         return text

@@ -1,9 +1,11 @@
 """The list of checks of a verification, in the order in which they run."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from verify import images, system_checks
 from verify.copy_check import check_copy
+from verify.driver_check import check_step
+from verify.drivers import DriverStep
 from verify.runner import Check
 from verify.scenario import Copy, Scenario
 from verify.session import Session
@@ -13,13 +15,13 @@ def guest_checks(scenario: Scenario) -> list[Check]:
     """Return the checks that need the guest, from its boot to its power-off."""
     return [
         Check("boot", system_checks.boot),
-        Check("both drives found by serial", system_checks.drives),
+        Check("drives found by serial", system_checks.drives),
         Check("PCI tree as the topology says", system_checks.pci_tree),
         Check("CMBs registered, published, sized", system_checks.cmb),
         Check("module loads without a warning", system_checks.load_module),
         Check("/dev/p2pmemN belong to their functions", system_checks.nodes),
         Check("pools before the copies", system_checks.pools_before),
-        *(Check(copy.title, _copy(copy)) for copy in scenario.copies),
+        *_steps(scenario),
         Check("pools the same after the copies", system_checks.pools_after),
         Check("module unloads", system_checks.unload_module),
         Check("kernel knows of no fault of its own", system_checks.untainted),
@@ -49,5 +51,15 @@ def log_checks() -> list[Check]:
     return [Check("no oops, WARN or BUG in the log", system_checks.clean_log)]
 
 
-def _copy(copy: Copy) -> Callable[[Session], str]:
-    return lambda session: check_copy(session, copy)
+def _steps(scenario: Scenario) -> Iterator[Check]:
+    """Yield a check for each step; where drivers change, the same step may come twice."""
+    numbered = len(scenario.copies) < len(scenario.steps)
+    for number, step in enumerate(scenario.steps, 1):
+        title = f"step {number}: {step.title}" if numbered else step.title
+        yield Check(title, _act(step))
+
+
+def _act(step: Copy | DriverStep) -> Callable[[Session], str]:
+    if isinstance(step, DriverStep):
+        return lambda session: check_step(session, step)
+    return lambda session: check_copy(session, step)

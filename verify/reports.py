@@ -12,13 +12,14 @@ from xml.etree import ElementTree
 from boot.outcome import Outcome
 from host.files import replacing, write_text
 from host.terminal import printable_lines
-from verify.record import CopyRecord
+from verify.record import CopyRecord, Expected
 from verify.runner import Result, Status
 from verify.verdict import Verdict, as_data
 
 MARKS = {Status.PASSED: "ok  ", Status.FAILED: "FAIL", Status.NOT_RUN: "-   "}
 COLOURS = {Status.PASSED: "32", Status.FAILED: "31", Status.NOT_RUN: "33"}
 KINDS = ("through host RAM", "peer to peer", "refused by the kernel, as predicted")
+LOST = "peer to peer into memory that does not remember, which the checks saw"
 # Characters that XML 1.0 does not allow (section 2.2): some control characters, lone surrogates.
 NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
@@ -59,14 +60,20 @@ def print_summary(verdict: Verdict, folder: Path, stream: TextIO) -> None:
 def _shown(copies: Sequence[CopyRecord]) -> str:
     """Return what a pass came to: a topology on which all is refused passes too."""
     counts = Counter(_kind(record) for record in copies)
-    return "copies: " + ", ".join(f"{counts[kind]} {kind}" for kind in KINDS)
+    kinds = (*KINDS, LOST) if counts[LOST] else KINDS
+    return "copies: " + ", ".join(f"{counts[kind]} {kind}" for kind in kinds)
 
 
 def _kind(record: CopyRecord) -> str:
     through_ram, peer_to_peer, refused = KINDS
     if record.copy.memory == "host":
         return through_ram
-    return peer_to_peer if record.allowed else refused
+    outcomes = {
+        Expected.MATCH: peer_to_peer,
+        Expected.MISMATCH: LOST,
+        Expected.REFUSED: refused,
+    }
+    return outcomes[record.expected]
 
 
 def write_reports(verdict: Verdict, folder: Path) -> None:

@@ -109,6 +109,7 @@ def _copy_as_data(record: CopyRecord) -> dict[str, Any]:
         **asdict(record.copy),
         "predicted": record.predicted,
         "allowed": record.allowed,
+        "expected": record.expected.value,
         "traced_bytes": record.traced,
         "tool": record.tool,
     }

@@ -59,13 +59,15 @@ class Lab:
     workspace: Workspace
     folder: Path
 
-    def inputs(self, topology: str = "switch-q35", **changes: object) -> Inputs:
+    def inputs(
+        self, topology: str = "switch-q35", scenario: str = "copy", **changes: object
+    ) -> Inputs:
         """Return what a verification of a topology takes, with some of it changed."""
         tree = load_topology(CONFIGS / "topologies" / f"{topology}.toml")
         inputs = Inputs(
             artifacts=built_in(self.workspace),
             topology=tree,
-            scenario=load_scenario(CONFIGS / "scenarios/copy.toml", tree),
+            scenario=load_scenario(CONFIGS / "scenarios" / f"{scenario}.toml", tree),
             accel="auto",
             accel_cache=accel_cache(),
             cpu=tree.cpu,

@@ -226,3 +226,12 @@ def test_build_directory_that_cannot_be_made(tmp_path: Path) -> None:
     assert done.stderr.startswith("error: ")
     assert f"{checkout.root}/build/" in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_scenario_that_does_not_fit_is_told_before_anything_is_built(checkout: Checkout) -> None:
+    done = checkout.doit("kernel=6.12", "topology=testdev", "scenario=copy", "verify")
+
+    assert done.returncode not in (0, 2)
+    assert "error: copy.toml: there is no provider 1; the topology has 1, from 0 on" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "== source" not in done.stdout

@@ -37,6 +37,24 @@ def test_kernel_of_the_registry() -> None:
     assert selected.scenario_file.is_file()
 
 
+@pytest.mark.parametrize(
+    ("words", "scenario", "run_name"),
+    [
+        ([], "copy", "switch-q35"),
+        (["scenario=copy"], "copy", "switch-q35"),
+        (["topology=testdev"], "testdev", "testdev"),
+        (["topology=testdev", "scenario=auto"], "testdev", "testdev"),
+        (["topology=testdev", "scenario=testdev", "cpu=EPYC"], "testdev", "testdev+EPYC"),
+        (["topology=ivshmem", "scenario=copy"], "copy", "ivshmem+copy"),
+        (["scenario=takeover", "cpu=EPYC"], "takeover", "switch-q35+EPYC+takeover"),
+    ],
+)
+def test_a_topology_brings_its_scenario(words: list[str], scenario: str, run_name: str) -> None:
+    selected = select([*words, "kernel=6.12"])
+    assert selected.scenario_file == CONFIGS / f"scenarios/{scenario}.toml"
+    assert selected.run_name == run_name
+
+
 def test_kernel_tree_is_found_from_where_the_user_is(tmp_path: Path) -> None:
     tree = kernel_tree(tmp_path / "linux")
 

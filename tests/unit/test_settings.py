@@ -44,7 +44,7 @@ def test_defaults(root: Root) -> None:
         kernel="auto",
         config=(),
         topology="switch-q35",
-        scenario="copy",
+        scenario="auto",
         accel="auto",
         cpu="",
         jobs=os.cpu_count() or 1,
@@ -89,7 +89,7 @@ def test_unknown_setting_that_is_near_to_nothing(root: Root) -> None:
     ("name", "value", "message", "hint"),
     [
         ("topology", "switch", "Did you mean 'switch-q35'?", "there are: root-ports, switch-q35"),
-        ("scenario", "", "unknown value ''.", "there are: copy"),
+        ("scenario", "", "unknown value ''.", "there are: auto, copy"),
         ("accel", "kmv", "Did you mean 'kvm'?", "there are: auto, kvm, tcg"),
         ("keep", "maybe", "unknown value 'maybe'.", "yes"),
         ("jobs", "0", "'0' is not a whole number of at least 1", ""),
