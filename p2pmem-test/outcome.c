@@ -37,3 +37,8 @@ int fail_errno(struct outcome *out, enum status status, int error,
 	va_end(args);
 	return -1;
 }
+
+int exit_code(const struct outcome *out)
+{
+	return (int)out->status + out->signal;
+}
