@@ -121,6 +121,15 @@ static int open_direct(struct drive *drive, const char *path, int flags,
 	return drive->fd;
 }
 
+static int open_plainly(struct drive *drive, const char *path,
+			const struct drive_access *access,
+			const struct stat *st, struct outcome *out)
+{
+	if (open_direct(drive, path, access->mode, st) < 0)
+		return fail_open(path, errno, out);
+	return 0;
+}
+
 /*
  * With O_EXCL the kernel refuses a block device that it has mounted or gave to
  * somebody else, in whatever mount namespace, and refuses to mount it later.
@@ -132,31 +141,18 @@ static int open_claimed(struct drive *drive, const char *path,
 	struct use use;
 
 	use_find(&use, st);
-	if (S_ISBLK(st->st_mode) &&
-	    open_direct(drive, path, access->mode | O_EXCL, st) < 0) {
-		if (errno != EBUSY)
-			return fail_open(path, errno, out);
-		use_busy(&use);
-	}
-	if (use_check(&use, access->forced, path, out)) {
-		if (drive->fd >= 0)
-			close(drive->fd);
+	if (use_check(&use, access->forced, path, out))
 		return -1;
-	}
-	if (drive->fd < 0 && open_direct(drive, path, access->mode, st) < 0)
+	if (S_ISREG(st->st_mode) || use.reasons)
+		return open_plainly(drive, path, access, st, out);
+	if (open_direct(drive, path, access->mode | O_EXCL, st) >= 0)
+		return 0;
+	if (errno != EBUSY)
 		return fail_open(path, errno, out);
-	return 0;
-}
-
-static int open_as(struct drive *drive, const char *path,
-		   const struct drive_access *access, const struct stat *st,
-		   struct outcome *out)
-{
-	if (access->claim)
-		return open_claimed(drive, path, access, st, out);
-	if (open_direct(drive, path, access->mode, st) < 0)
-		return fail_open(path, errno, out);
-	return 0;
+	use_busy(&use);
+	if (use_check(&use, access->forced, path, out))
+		return -1;
+	return open_plainly(drive, path, access, st, out);
 }
 
 int drive_open(struct drive *drive, const char *path,
@@ -169,7 +165,8 @@ int drive_open(struct drive *drive, const char *path,
 		return fail_open(path, errno, out);
 	if (!S_ISBLK(st.st_mode) && !S_ISREG(st.st_mode))
 		return fail_kind(path, &st, out);
-	if (open_as(drive, path, access, &st, out))
+	if (access->claim ? open_claimed(drive, path, access, &st, out) :
+			    open_plainly(drive, path, access, &st, out))
 		return -1;
 	drive->path = path;
 	if (probe(drive, &st, out)) {

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
+#include <ctype.h>
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -14,6 +15,11 @@ static int vfail(struct outcome *out, enum status status, int error,
 	out->status = status;
 	out->error = error;
 	vsnprintf(out->message, sizeof(out->message), fmt, args);
+	/* A line break or an escape sequence may be part of a path. */
+	for (char *c = out->message; *c; c++) {
+		if (iscntrl((unsigned char)*c))
+			*c = '?';
+	}
 	return -1;
 }
 

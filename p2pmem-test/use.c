@@ -205,9 +205,8 @@ void use_find(struct use *use, const struct stat *st)
 
 void use_busy(struct use *use)
 {
-	if (!use->reasons)
-		note(use, USE_BUSY,
-		     "another program, or the kernel, has it for itself (O_EXCL)");
+	note(use, USE_BUSY,
+	     "another program, or the kernel, has it for itself (O_EXCL)");
 }
 
 const char *use_parse(const char *text, unsigned int *reasons)

@@ -13,11 +13,11 @@
  *
  * CALL		ACTION and VALUE
  * any		errno N: fail with errno N
+ *			signal N: raise signal N before
  * pread, pwrite	short N: transfer the whole sectors in N, return N
  *			flip N: invert the byte at offset N of the file
  *			lose 0: succeed without a transfer
  *			delay N: wait for N milliseconds before
- *			signal N: raise signal N before
  * cqe		errno N, short N: what io_uring tells of a transfer; FILE is *
  * mmap		truncate N: succeed, then cut the file to N bytes
  *		fold N: let each N bytes be the same memory
@@ -61,9 +61,10 @@ static size_t rule_count;
 static int log_fd = -1;
 static char *mapping;
 static size_t mapping_length;
-static struct io_uring_params ring_params;
-static char *ring;
-static struct io_uring_sqe *ring_entries;
+/* Each thread makes the ring that it uses. */
+static _Thread_local struct io_uring_params ring_params;
+static _Thread_local char *ring;
+static _Thread_local struct io_uring_sqe *ring_entries;
 
 static void *next(const char *symbol)
 {
@@ -131,6 +132,8 @@ static bool fails(const struct rule *rule)
 {
 	if (is(rule, "errno"))
 		errno = (int)rule->value;
+	if (is(rule, "signal"))
+		kill(getpid(), (int)rule->value);
 	return is(rule, "errno");
 }
 
@@ -194,8 +197,6 @@ static ssize_t io(const char *call, int fd, void *buf, size_t length,
 		return -1;
 	if (is(rule, "delay"))
 		usleep((useconds_t)rule->value * 1000);
-	if (is(rule, "signal"))
-		kill(getpid(), (int)rule->value);
 	if (is(rule, "lose"))
 		return (ssize_t)length;
 	if (is(rule, "short"))
