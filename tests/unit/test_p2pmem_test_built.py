@@ -1,4 +1,4 @@
-"""The userspace tool's folder for those who package it: compilers, manual page, install, completion."""
+"""The tool's folder for those who package it: compilers, manual page, install, completion."""
 
 import os
 import re
@@ -131,8 +131,8 @@ def completed(tool: Tool, line: str) -> list[str]:
         f"cd {shlex.quote(str(tool.folder))}",
     ]
     shell = pexpect.spawn(
-        "bash", ["--norc", "--noprofile", "-i"], encoding="utf-8", timeout=60, dimensions=(24, 2000),
-        env={**os.environ, "TERM": "dumb", "INPUTRC": "/dev/null"},
+        "bash", ["--norc", "--noprofile", "-i"], encoding="utf-8", timeout=60,
+        dimensions=(24, 2000), env={**os.environ, "TERM": "dumb", "INPUTRC": "/dev/null"},
     )  # fmt: skip
     for command in setup:
         shell.sendline(command)

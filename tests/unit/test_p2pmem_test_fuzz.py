@@ -22,14 +22,14 @@ def build(builds: Path, folder: Path, changed: Path | None = None) -> Path:
     left_out = {"main.o", f"{changed.stem}.o" if changed else ""}
     objects = [path for path in (builds / "sanitized").glob("*.o") if path.name not in left_out]
     more = [changed] if changed else []
-    argv = ["gcc", *flags, f"-I{SOURCE}", "-o", program, TARGET, *more, *sorted(objects)]
+    argv: list[str | Path] = ["gcc", *flags, f"-I{SOURCE}", "-o", program, TARGET, *more, *sorted(objects)]
     subprocess.run(argv, check=True, timeout=TIMEOUT_S)
     return program
 
 
 def fuzz(program: Path, seed: int) -> subprocess.CompletedProcess[str]:
     print(f"to repeat it: {program.name} {seed} {RUNS}")
-    argv = [program, str(seed), str(RUNS)]
+    argv: list[str | Path] = [program, str(seed), str(RUNS)]
     return subprocess.run(argv, capture_output=True, text=True, check=False, timeout=TIMEOUT_S)
 
 

@@ -175,7 +175,7 @@ def test_force_may_be_repeated(shimmed: Tool, machine: Machine) -> None:
 
 
 def test_only_what_is_written_to_counts(shimmed: Tool, machine: Machine) -> None:
-    """The drive that is read may be in use, unless --check overwrites it; --skip-write writes not."""
+    """The drive that is read may be in use, unless --check overwrites it."""
     machine.mount(number(A), "/home")
     tool, rules = on(shimmed, machine), f"{block('a.img', A)};{block('b.img', B)}"
     assert tool.json(*DRIVES, "-c1", rules=rules)["exit_code"] == 0

@@ -100,7 +100,7 @@ def test_stopped_by_another_process(tool: Tool) -> None:
 def errors_on_terminal(tool: Tool, *args: str) -> str:
     """Return what a run writes to standard error, that being a terminal."""
     ours, theirs = pty.openpty()
-    with open(ours, "rb", buffering=0) as terminal:
+    with os.fdopen(ours, "rb", buffering=0) as terminal:
         done = subprocess.run(
             [tool.program, *args], cwd=tool.folder, stdout=subprocess.DEVNULL, stderr=theirs,
             check=True, timeout=TIMEOUT_S,

@@ -1,0 +1,160 @@
+"""What doit runs to measure how fast the tool is."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from bench.measure import Group, measure
+from bench.plan import AGAINST, OURS, Plan
+from bench.report import Subject, compared, print_group, print_head, write_reports
+from boot import accel
+from boot.artifacts import Artifacts, built_in
+from boot.drives import create_filled, image_paths
+from boot.machine import running
+from boot.qemu import QEMU, SERVE, Vm
+from boot.topology import Topology, load_topology
+from boot.trace import TraceReader
+from host.errors import SettingError
+from host.files import remove, require_space, sha256_file
+from host.process import output_of
+from host.tools import require_programs
+from kernel.choice import announce
+from kernel.selection import Selection
+from rootfs.initramfs import ImageFile, Parts, find_busybox, pack
+from settings.paths import Workspace, accel_cache
+from verify import system_checks
+from verify.images import Images
+from verify.session import Session
+from verify.timeouts import timeouts_for
+
+SPACE_FOR_LOGS = 8 << 20  # bytes
+PREPARE = (
+    system_checks.boot,
+    system_checks.drives,
+    system_checks.load_module,
+    system_checks.nodes,
+)
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What is booted and measured.
+
+    Attributes:
+        workspace: the build.
+        topology: the machine to boot it on.
+        cpu: QEMU CPU model.
+        accel: the setting: ``auto``, ``kvm`` or ``tcg``.
+        against: a static program that takes the same arguments; None to measure ours alone.
+        folder: gets figures and logs; emptied first.
+    """
+
+    workspace: Workspace
+    topology: Topology
+    cpu: str
+    accel: str
+    against: Path | None
+    folder: Path
+
+
+def run(selection: Selection) -> None:
+    """Boot once, measure, print the table, write it to ``build/<kernel>/bench/<topology>/``.
+
+    Raises:
+        LabError: a setting, the guest, or a program that failed in it.
+    """
+    require_programs(QEMU)
+    if text := announce(selection.choice):
+        print(text)
+    settings = selection.settings
+    topology = load_topology(selection.topology_file)
+    bench = Bench(
+        workspace=selection.workspace,
+        topology=topology,
+        cpu=settings.cpu or topology.cpu,
+        accel=settings.accel,
+        against=settings.against,
+        folder=selection.run_dir("bench"),
+    )
+    groups = measured(bench, Plan(against=settings.against is not None, runs=settings.runs))
+    for line in compared(groups):
+        print(f"   ours / {settings.against}: {line}")
+    print(f"   bench.md, bench.json: {bench.folder}", flush=True)
+
+
+def measured(bench: Bench, plan: Plan) -> list[Group]:
+    """Boot once, measure and write the figures.
+
+    Raises:
+        LabError: the other program cannot be used, the guest did not come up, a program failed.
+    """
+    if bench.against and not bench.against.is_file():
+        raise SettingError(f"against={bench.against} is no file", hint="name a program")
+    remove(bench.folder)
+    bench.folder.mkdir(parents=True)
+    require_space(bench.folder, SPACE_FOR_LOGS)
+    artifacts = built_in(bench.workspace)
+    if bench.against:
+        artifacts = replace(artifacts, initramfs=_image(bench.workspace, bench.against, bench))
+    vm = _machine(bench, artifacts)
+    with running(vm, bench.folder) as guest:
+        session = Session(
+            topology=bench.topology,
+            guest=guest,
+            images=Images(bench.topology, image_paths(bench.topology, bench.folder)),
+            # Nothing is traced: that would be measured, too.
+            trace=TraceReader(bench.folder / "trace.log"),
+            timeouts=timeouts_for(vm.accel),
+            release=artifacts.release,
+        )
+        for prepare in PREPARE:
+            prepare(session)
+        print_head()
+        groups = list(measure(session, plan, print_group))
+        system_checks.shutdown(session)
+    system_checks.clean_log(session)
+    write_reports(_subject(bench, vm, artifacts), groups, bench.folder)
+    for image in image_paths(bench.topology, bench.folder).values():
+        remove(image)
+    return groups
+
+
+def _image(workspace: Workspace, against: Path, bench: Bench) -> Path:
+    image = bench.folder / "rootfs/initramfs.cpio.lz4"
+    image.parent.mkdir()
+    parts = Parts(
+        busybox=find_busybox(),
+        module=workspace.module,
+        tool=workspace.tool,
+        vmlinux=workspace.vmlinux,
+        more=(ImageFile(f"/bin/{AGAINST}", against, "755"),),
+    )
+    pack(parts, workspace.gen_init_cpio, image)
+    return image
+
+
+def _machine(bench: Bench, artifacts: Artifacts) -> Vm:
+    vm = Vm(
+        topology=bench.topology,
+        kernel=artifacts.bzimage,
+        initramfs=artifacts.initramfs,
+        drives=create_filled(bench.topology, bench.folder),
+        cpu=bench.cpu,
+        kernel_arguments=SERVE,
+    )
+    chosen = accel.resolve(bench.accel, vm, bench.folder / "probe", accel_cache(), print)
+    return replace(vm, accel=chosen)
+
+
+def _subject(bench: Bench, vm: Vm, artifacts: Artifacts) -> Subject:
+    programs = {OURS: bench.workspace.tool}
+    if bench.against:
+        programs[AGAINST] = bench.against
+    return Subject(
+        kernel=artifacts.release,
+        topology=bench.topology.name,
+        accel=vm.accel,
+        cpu=vm.cpu,
+        qemu=output_of([QEMU, "--version"]).split("\n", 1)[0],
+        programs={name: sha256_file(path) for name, path in programs.items()},
+        against=bench.against.name if bench.against else "",
+    )
