@@ -3,36 +3,24 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from bench.guest import image_with, machine, ready
 from bench.measure import Group, measure
 from bench.plan import AGAINST, OURS, Plan
 from bench.report import Subject, compared, print_group, print_head, write_reports
-from boot import accel
 from boot.artifacts import Artifacts, built_in
-from boot.drives import create_filled, image_paths
-from boot.machine import running
-from boot.qemu import QEMU, SERVE, Vm
+from boot.drives import image_paths
+from boot.qemu import QEMU, Vm
 from boot.topology import Topology, load_topology
-from boot.trace import TraceReader
 from host.errors import SettingError
 from host.files import remove, require_space, sha256_file
 from host.process import output_of
 from host.tools import require_programs
 from kernel.choice import announce
 from kernel.selection import Selection
-from rootfs.initramfs import ImageFile, Parts, find_busybox, pack
-from settings.paths import Workspace, accel_cache
-from verify import system_checks
-from verify.images import Images
-from verify.session import Session
-from verify.timeouts import timeouts_for
+from rootfs.initramfs import ImageFile
+from settings.paths import Workspace
 
 SPACE_FOR_LOGS = 8 << 20  # bytes
-PREPARE = (
-    system_checks.boot,
-    system_checks.drives,
-    system_checks.load_module,
-    system_checks.nodes,
-)
 
 
 @dataclass(frozen=True)
@@ -94,55 +82,18 @@ def measured(bench: Bench, plan: Plan) -> list[Group]:
     require_space(bench.folder, SPACE_FOR_LOGS)
     artifacts = built_in(bench.workspace)
     if bench.against:
-        artifacts = replace(artifacts, initramfs=_image(bench.workspace, bench.against, bench))
-    vm = _machine(bench, artifacts)
-    with running(vm, bench.folder) as guest:
-        session = Session(
-            topology=bench.topology,
-            guest=guest,
-            images=Images(bench.topology, image_paths(bench.topology, bench.folder)),
-            # Nothing is traced: that would be measured, too.
-            trace=TraceReader(bench.folder / "trace.log"),
-            timeouts=timeouts_for(vm.accel),
-            release=artifacts.release,
-        )
-        for prepare in PREPARE:
-            prepare(session)
+        more = [ImageFile(f"/bin/{AGAINST}", bench.against, "755")]
+        image = image_with(bench.workspace, more, bench.folder)
+        artifacts = replace(artifacts, initramfs=image)
+    vm = machine(artifacts, bench.topology, bench.cpu, bench.accel, bench.folder)
+    # Nothing is traced: that would be measured, too.
+    with ready(vm, bench.folder, artifacts.release) as session:
         print_head()
         groups = list(measure(session, plan, print_group))
-        system_checks.shutdown(session)
-    system_checks.clean_log(session)
     write_reports(_subject(bench, vm, artifacts), groups, bench.folder)
     for image in image_paths(bench.topology, bench.folder).values():
         remove(image)
     return groups
-
-
-def _image(workspace: Workspace, against: Path, bench: Bench) -> Path:
-    image = bench.folder / "rootfs/initramfs.cpio.lz4"
-    image.parent.mkdir()
-    parts = Parts(
-        busybox=find_busybox(),
-        module=workspace.module,
-        tool=workspace.tool,
-        vmlinux=workspace.vmlinux,
-        more=(ImageFile(f"/bin/{AGAINST}", against, "755"),),
-    )
-    pack(parts, workspace.gen_init_cpio, image)
-    return image
-
-
-def _machine(bench: Bench, artifacts: Artifacts) -> Vm:
-    vm = Vm(
-        topology=bench.topology,
-        kernel=artifacts.bzimage,
-        initramfs=artifacts.initramfs,
-        drives=create_filled(bench.topology, bench.folder),
-        cpu=bench.cpu,
-        kernel_arguments=SERVE,
-    )
-    chosen = accel.resolve(bench.accel, vm, bench.folder / "probe", accel_cache(), print)
-    return replace(vm, accel=chosen)
 
 
 def _subject(bench: Bench, vm: Vm, artifacts: Artifacts) -> Subject:

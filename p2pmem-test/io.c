@@ -84,7 +84,8 @@ enum io_state io_advance(struct io *io, ssize_t result, struct outcome *out)
 		return IO_FAILED;
 	}
 	if (!result) {
-		fail_stalled(io, "the drive ends there now", out);
+		fail_stalled(io, "the drive ends there now; if it was not made smaller, it was removed or unbound from its driver, look in dmesg",
+			     out);
 		return IO_FAILED;
 	}
 	/* O_DIRECT can only go on at the start of a block. */

@@ -17,6 +17,15 @@
 #define ONE_THREAD 0
 #endif
 
+/*
+ * From three entries in one system call on, the kernel plugs the block queue
+ * (io_uring.c:io_submit_state_start) and merges what are neighbours on the
+ * drive. But a chunk is to be one command: that is what is measured, and a
+ * command with buffers from several places is more than some controllers can
+ * do with their own memory.
+ */
+#define UNMERGED 2
+
 static int setup(unsigned int entries, unsigned int flags,
 		 struct io_uring_params *params)
 {
@@ -106,15 +115,26 @@ struct io_uring_sqe *ring_prepare(struct ring *ring)
 	return sqe;
 }
 
-int ring_wait(struct ring *ring)
+/* Hand on some of what was prepared; wait for @completions. */
+static int enter(struct ring *ring, unsigned int entries,
+		 unsigned int completions)
 {
-	long taken = syscall(SYS_io_uring_enter, ring->fd, ring->prepared, 1,
-			     IORING_ENTER_GETEVENTS, NULL, 0);
+	long taken = syscall(SYS_io_uring_enter, ring->fd, entries, completions,
+			     completions ? IORING_ENTER_GETEVENTS : 0, NULL, 0);
 
 	if (taken < 0)
 		return errno;
 	ring->prepared -= (unsigned int)taken;
 	return 0;
+}
+
+int ring_wait(struct ring *ring)
+{
+	int error = 0;
+
+	while (!error && ring->prepared > UNMERGED)
+		error = enter(ring, UNMERGED, 0);
+	return error ? error : enter(ring, ring->prepared, 1);
 }
 
 bool ring_take(struct ring *ring, uint64_t *user_data, int *result)

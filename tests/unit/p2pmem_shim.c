@@ -133,7 +133,7 @@ static bool fails(const struct rule *rule)
 	if (is(rule, "errno"))
 		errno = (int)rule->value;
 	if (is(rule, "signal"))
-		kill(getpid(), (int)rule->value);
+		raise((int)rule->value);
 	return is(rule, "errno");
 }
 
@@ -346,10 +346,10 @@ static unsigned int *ring_word(unsigned int offset)
 
 static void note_entries(unsigned int count)
 {
-	unsigned int tail = *ring_word(ring_params.sq_off.tail);
+	unsigned int head = *ring_word(ring_params.sq_off.head);
 	char path[PATH_MAX];
 
-	for (unsigned int i = tail - count; i != tail; i++) {
+	for (unsigned int i = head; i != head + count; i++) {
 		const struct io_uring_sqe *sqe =
 			&ring_entries[i & (ring_params.sq_entries - 1)];
 

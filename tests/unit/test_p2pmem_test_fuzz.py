@@ -22,7 +22,16 @@ def build(builds: Path, folder: Path, changed: Path | None = None) -> Path:
     left_out = {"main.o", f"{changed.stem}.o" if changed else ""}
     objects = [path for path in (builds / "sanitized").glob("*.o") if path.name not in left_out]
     more = [changed] if changed else []
-    argv: list[str | Path] = ["gcc", *flags, f"-I{SOURCE}", "-o", program, TARGET, *more, *sorted(objects)]
+    argv: list[str | Path] = [
+        "gcc",
+        *flags,
+        f"-I{SOURCE}",
+        "-o",
+        program,
+        TARGET,
+        *more,
+        *sorted(objects),
+    ]
     subprocess.run(argv, check=True, timeout=TIMEOUT_S)
     return program
 

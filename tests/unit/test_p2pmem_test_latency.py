@@ -16,7 +16,15 @@ LIMIT = 1 << 40  # nanoseconds; longer times share a bucket
 @pytest.fixture(scope="module")
 def driver(tmp_path_factory: pytest.TempPathFactory) -> Path:
     program = tmp_path_factory.mktemp("latency") / "driver"
-    argv: list[str | Path] = ["gcc", *SANITIZERS.split(), f"-I{SOURCE}", "-o", program, DRIVER, SOURCE / "latency.c"]
+    argv: list[str | Path] = [
+        "gcc",
+        *SANITIZERS.split(),
+        f"-I{SOURCE}",
+        "-o",
+        program,
+        DRIVER,
+        SOURCE / "latency.c",
+    ]
     subprocess.run(argv, check=True)
     return program
 
