@@ -214,6 +214,16 @@ def task_reproduce() -> Task:
     }
 
 
+def task_bench() -> Task:
+    """measure in one boot how fast the tool is, against another one too: against=FILE"""
+    lock = SELECTED.run_dir("bench").with_name(f"{SELECTED.run_name}.lock")
+    return {
+        "actions": [(stage("bench.task", "run", lock=lock, reads=AT.lock), [SELECTED])],
+        "task_dep": ["build"],
+        "clean": [(stage("host.disk", "discard_runs"), [AT.root / "bench"])],
+    }
+
+
 def task_menuconfig() -> Task:
     """change the kernel's configuration by hand; the changes are kept as a fragment"""
     return {

@@ -42,6 +42,8 @@ SOLE_READERS = (
         {"kernel", "config", "topology", "scenario", "cpu", "jobs", "gdb", "keep"},
     ),
     ("manifest", "reproduce", {"topology", "scenario", "cpu", "gdb", "keep"}),
+    ("against", "bench", {"scenario", "gdb", "keep"}),
+    ("runs", "bench", {"scenario", "gdb", "keep"}),
 )
 
 

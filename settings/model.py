@@ -34,6 +34,8 @@ class Settings:
     gdb: bool
     bundle: Path | None
     manifest: Path | None
+    against: Path | None
+    runs: int
 
 
 @dataclass(frozen=True)
@@ -91,4 +93,11 @@ SETTINGS = (
         "`doit reproduce` rebuilds what this manifest.json of a bundle describes",
         existing,
     ),
+    Setting(
+        "against",
+        "",
+        "a static program that takes p2pmem-test's arguments: `doit bench` compares ours with it",
+        existing,
+    ),
+    Setting("runs", "5", "how often `doit bench` measures each variant", positive),
 )

@@ -8,7 +8,17 @@ import pytest
 
 from settings.paths import PROJECT
 
-PIPELINE = ("host", "settings", "kernel", "rootfs", "boot", "verify", "bundle", "reproduce")
+PIPELINE = (
+    "host",
+    "settings",
+    "kernel",
+    "rootfs",
+    "boot",
+    "verify",
+    "bench",
+    "bundle",
+    "reproduce",
+)
 
 
 def imported(path: Path) -> Iterator[str]:

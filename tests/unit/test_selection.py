@@ -143,6 +143,9 @@ def test_checkout_where_no_kernel_can_be_built(
         (["bundle=b", "kernel=6.12"], "bundle= and kernel= do not go together"),
         (["bundle=b", "cpu=EPYC", "verify"], "bundle= and cpu= do not go together"),
         (["manifest=b", "topology=switch", "reproduce"], "manifest= and topology= do not"),
+        (["against=b"], "against= is for `doit bench` alone, not for `doit verify`"),
+        (["runs=2", "verify"], "runs= is for `doit bench` alone"),
+        (["against=b", "keep=1", "bench"], "against= and keep= do not go together"),
     ],
 )
 def test_a_setting_that_nothing_would_read_is_refused(

@@ -52,6 +52,8 @@ def test_defaults(root: Root) -> None:
         gdb=False,
         bundle=None,
         manifest=None,
+        against=None,
+        runs=5,
     )
 
 
