@@ -20,6 +20,7 @@ ONLY_SHOWING = {"list", "help", "info", "dumpdb", "tabcompletion", "forget", "cl
 # Tasks that use no kernel: they must work where none can be had.
 KERNELLESS = {
     "compare",
+    "compat",
     "disk",
     "downloads",
     "settings",
@@ -41,6 +42,7 @@ SOLE_READERS = (
         {"kernel", "config", "topology", "scenario", "cpu", "jobs", "gdb", "keep"},
     ),
     ("manifest", "reproduce", {"topology", "scenario", "cpu", "gdb", "keep"}),
+    ("trees", "compat", {"gdb", "keep"}),
 )
 
 

@@ -16,6 +16,7 @@ from settings.parse import (
     one_word,
     positive,
     stem_of,
+    trees,
 )
 
 
@@ -34,6 +35,7 @@ class Settings:
     gdb: bool
     bundle: Path | None
     manifest: Path | None
+    trees: tuple[Path, ...]
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,8 @@ SETTINGS = (
     Setting(
         "kernel",
         "auto",
-        "a kernel of configs/kernels.toml, a path to your own kernel tree, or auto: "
+        "a kernel of configs/kernels.toml, X.Y for apt's linux-source-X.Y of any suite, a path to "
+        "your own kernel tree, or auto: "
         "6.3.2 if it is downloaded or can be, else the newest linux-source that apt offers",
         kernel,
     ),
@@ -89,5 +92,11 @@ SETTINGS = (
         "",
         "`doit reproduce` rebuilds what this manifest.json of a bundle describes",
         existing,
+    ),
+    Setting(
+        "trees",
+        "",
+        "`doit compat` takes these kernel trees of yours too, separated by commas",
+        trees,
     ),
 )

@@ -17,7 +17,7 @@ from kernel.registry import AptKernel, Kernel, UrlKernel, load, tree_kernel
 from kernel.selection import select
 from kernel.source import obtain
 from reproduce import double, rebuild
-from settings.paths import CONFIGS, PROJECT, Workspace
+from settings.paths import COMPAT, CONFIGS, PROJECT, Workspace
 from tests.unit.kernel_fixtures import kernel_tree
 
 FILE = "linux-6.3.2.tar.xz"
@@ -224,4 +224,6 @@ class TestTableOfStages:
         text = (PROJECT / "dodo.py").read_text()
         known = {name for name in disk.TASKS.values() if f"def task_{name}()" in text}
         assert known == set(disk.TASKS.values())
-        assert set(disk.SCRATCH) == {double.SCRATCH.name, rebuild.SCRATCH.name}
+        named = {path.name for path in (double.SCRATCH, rebuild.SCRATCH, COMPAT)}
+        assert set(disk.SCRATCH) == named
+        assert all(f"def task_{name}()" in text for name in disk.SCRATCH.values())
