@@ -43,12 +43,12 @@ def attempt(kernel: str, given: Mapping[str, str], module: Path, folder: Path) -
         given: the other settings, as they were typed.
         module: the module's folder, for a compilation with more warnings.
         folder: where logs and scratch directories go.
-
-    Raises:
-        LabError: the settings do not go together.
     """
     words = [f"{name}={text}" for name, text in {**given, "kernel": kernel}.items()]
-    selection = select([*words, "verify"])
+    try:
+        selection = select([*words, "verify"])
+    except LabError as error:  # a tree of the registry that is not there, or was built in place
+        return Row(Subject(kernel, ""), Answer.UNTRIED, why=error.message)
     subject = Subject(selection.choice.used, "")
     log = folder / "logs" / f"{selection.workspace.root.name}.log"
     if why := _out_of_reach(selection.choice.kernel):
@@ -63,10 +63,11 @@ def attempt(kernel: str, given: Mapping[str, str], module: Path, folder: Path) -
         # The kernel itself cannot be built, so nothing is known of the module.
         return Row(subject, Answer.UNTRIED, Answer.NO, f"{stage}: {failure}", str(log))
     row = _compiled(selection, subject, module, folder)
-    if row.bad or not failure:
-        verified = Answer.UNTRIED if failure else Answer.YES
-        return Row(subject, row.compiles, verified, row.why or _checks(selection), row.log)
-    return Row(subject, row.compiles, Answer.NO, f"{stage}: {failure}", str(log))
+    if not failure:
+        return Row(subject, row.compiles, Answer.YES, row.why or _checks(selection), row.log)
+    if row.bad and stage == "module":
+        return row
+    return Row(subject, row.compiles, Answer.NO, row.why or f"{stage}: {failure}", str(log))
 
 
 def _compiled(selection: Selection, subject: Subject, module: Path, folder: Path) -> Row:

@@ -141,6 +141,18 @@ class TestDownloads:
         downloads.show()
         assert "not the lab's" in capsys.readouterr().out
 
+    def test_packages_of_other_suites_go_too(self, folder: Path) -> None:
+        other = folder / "other-suites"
+        (other / ".apt-linux-source-7.2/partial").mkdir(parents=True)
+        for name in ("linux-source-7.2_7.2.13-1_all.deb", "mine"):
+            (other / name).touch()
+
+        assert not any(it.path == other for it in downloads.entries(folder, KERNELS))
+        downloads.clean(named=True)
+
+        assert [path.name for path in other.iterdir()] == ["mine"]
+        assert list(folder.iterdir()) == [other]
+
     def test_running_download_is_waited_for(
         self, folder: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
