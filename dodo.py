@@ -15,7 +15,7 @@ from kernel.registry import TreeKernel
 from kernel.selection import DEFAULT_TASK, only_shows, select
 from rootfs.linked import stamps_of_linked
 from rootfs.sources import tool_sources
-from settings.paths import BUILD, DIST, PROJECT, TESTS, invoked_from
+from settings.paths import BUILD, COMPAT, DIST, PROJECT, TESTS, invoked_from
 
 Task = dict[str, Any]
 
@@ -221,6 +221,15 @@ def task_bench() -> Task:
         "actions": [(stage("bench.task", "run", lock=lock, reads=AT.lock), [SELECTED])],
         "task_dep": ["build"],
         "clean": [(stage("host.disk", "discard_runs"), [AT.root / "bench"])],
+    }
+
+
+def task_compat() -> Task:
+    """try the module on every kernel that can be had: a table of what compiles and verifies"""
+    lock = COMPAT.with_suffix(".lock")
+    return {
+        "actions": [(stage("compat.task", "run", lock=lock), [SELECTED, MODULE])],
+        "clean": [(stage("host.files", "discard", lock=lock), [COMPAT])],
     }
 
 

@@ -21,6 +21,7 @@ ONLY_SHOWING = {"list", "help", "info", "dumpdb", "tabcompletion", "forget", "cl
 # Tasks that use no kernel: they must work where none can be had.
 KERNELLESS = {
     "compare",
+    "compat",
     "disk",
     "downloads",
     "settings",
@@ -44,6 +45,7 @@ SOLE_READERS = (
     ("manifest", "reproduce", {"topology", "scenario", "cpu", "gdb", "keep"}),
     ("against", "bench", {"scenario", "gdb", "keep"}),
     ("runs", "bench", {"scenario", "gdb", "keep"}),
+    ("trees", "compat", {"gdb", "keep"}),
 )
 
 

@@ -16,6 +16,7 @@ from settings.parse import (
     one_word,
     positive,
     stem_of,
+    trees,
 )
 
 
@@ -36,6 +37,7 @@ class Settings:
     manifest: Path | None
     against: Path | None
     runs: int
+    trees: tuple[Path, ...]
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,8 @@ SETTINGS = (
     Setting(
         "kernel",
         "auto",
-        "a kernel of configs/kernels.toml, a path to your own kernel tree, or auto: "
+        "a kernel of configs/kernels.toml, X.Y for apt's linux-source-X.Y of any suite, a path to "
+        "your own kernel tree, or auto: "
         "6.3.2 if it is downloaded or can be, else the newest linux-source that apt offers",
         kernel,
     ),
@@ -100,4 +103,10 @@ SETTINGS = (
         existing,
     ),
     Setting("runs", "5", "how often `doit bench` measures each variant", positive),
+    Setting(
+        "trees",
+        "",
+        "`doit compat` takes these kernel trees of yours too, separated by commas",
+        trees,
+    ),
 )

@@ -77,6 +77,15 @@ def fragments(text: str, root: Root) -> tuple[Path, ...]:
     return tuple(path.resolve() for path in paths)
 
 
+def trees(text: str, root: Root) -> tuple[Path, ...]:
+    """Return the absolute paths of existing directories, each once."""
+    paths = [_path(word, root) for word in text.split(",") if word]
+    for path in paths:
+        if not path.is_dir():
+            raise SettingError(f"no such directory: {path}", hint="give paths of kernel trees")
+    return tuple(dict.fromkeys(path.resolve() for path in paths))
+
+
 def existing(text: str, root: Root) -> Path | None:
     """Return the absolute path of a file or folder that is there; None for an empty text."""
     if not text:

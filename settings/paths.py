@@ -11,6 +11,7 @@ CONFIGS = PROJECT / "configs"
 BUILD = PROJECT / "build"
 DIST = PROJECT / "dist"  # all that is meant to be kept: bundles, logs and reports of a run
 TESTS = BUILD / "tests"  # how each step of `doit test` ended, and JUnit files
+COMPAT = BUILD / "compat"  # the table of all kernels, their headers and compilers
 AUTO_KERNEL = BUILD / "auto-kernel.json"  # what kernel=auto was decided to be
 DOWNLOADS_VARIABLE = "P2PLAB_DOWNLOADS"
 OTHER_DOWNLOADS = f"choose another download directory with the variable {DOWNLOADS_VARIABLE}"

@@ -120,8 +120,8 @@ def test_only_commands_of_doit_itself_show_and_run_nothing() -> None:
 def test_mistakes_are_told_with_the_choices() -> None:
     with pytest.raises(SettingError, match="unknown setting 'kernl'"):
         select(["build", "kernl=6.12"])
-    with pytest.raises(SettingError, match=r"'6\.13'"):
-        select(["build", "kernel=6.13"])
+    with pytest.raises(SettingError, match=r"'6\.3\.3'"):
+        select(["build", "kernel=6.3.3"])
 
 
 @pytest.mark.parametrize("folder", ["my lab", "a:b"])

@@ -54,6 +54,7 @@ def test_defaults(root: Root) -> None:
         manifest=None,
         against=None,
         runs=5,
+        trees=(),
     )
 
 
@@ -75,7 +76,7 @@ def test_unknown_setting_gets_the_nearest_name_and_the_list(root: Root) -> None:
     assert caught.value.message == "unknown setting 'kernal'. Did you mean 'kernel'?"
     assert caught.value.hint == (
         "there are: accel, bundle, config, cpu, gdb, jobs, keep, kernel, manifest, scenario, "
-        "topology"
+        "topology, trees"
     )
     assert caught.value.exit_code == 64
 
