@@ -28,6 +28,9 @@ DIRECTORIES = (
 )  # fmt: skip
 
 
+TOOL = "/bin/p2pmem-test"  # whatever a user's own is called: one name for all who call it
+
+
 @dataclass(frozen=True)
 class ImageFile:
     """One regular file of the image: where it goes, where it comes from, its mode (octal text)."""
@@ -43,6 +46,7 @@ class Parts:
 
     Attributes:
         more: further files, programs with the libraries that they need.
+        own_tool: the tool is a user's own, which may need libraries; the lab's needs none.
     """
 
     busybox: Path
@@ -50,6 +54,7 @@ class Parts:
     tool: Path
     vmlinux: Path
     more: tuple[ImageFile, ...] = ()
+    own_tool: bool = False
 
 
 def find_busybox() -> Path:
@@ -70,7 +75,7 @@ def image_files(parts: Parts, release: str, modules_dep: Path) -> list[ImageFile
     own = [ImageFile(target, FOLDER / name, mode) for name, (target, mode) in SCRIPTS.items()]
     built = [
         ImageFile("/bin/busybox", parts.busybox, "755"),
-        ImageFile("/bin/p2pmem-test", parts.tool, "755"),
+        ImageFile(TOOL, parts.tool, "755"),
         ImageFile(f"{modules}/{parts.module.name}", parts.module, "644"),
         ImageFile(f"{modules}/modules.dep", modules_dep, "644"),
     ]
@@ -106,7 +111,8 @@ def _check(parts: Parts, files: list[ImageFile]) -> None:
     for file in files:
         if not file.source.is_file():
             raise ImageError(f"{file.source}, meant for {file.target}, is not there")
-    require_static(parts.tool)
+    if not parts.own_tool:
+        require_static(parts.tool)
     require_module_for(parts.module, parts.vmlinux)
     # Libraries too, whatever their mode: they need libraries themselves.
     programs = [read_program(file.source) for file in files if is_elf(file.source)]

@@ -37,7 +37,7 @@ Sums = Counter[tuple[str, Memory, str]]
 
 def check_copy(session: Session, copy: Copy) -> str:
     """Do one copy and check that what happened is what the topology lets expect."""
-    predicted = _predictions(session, copy)
+    predicted = predictions(session, copy)
     allowed = MapType.NOT_SUPPORTED not in predicted.values()
     session.trace.take()
     status, tool = _run_tool(session, copy)
@@ -49,7 +49,7 @@ def check_copy(session: Session, copy: Copy) -> str:
             {client: kind.value for client, kind in predicted.items()},
             allowed,
             tool,
-            _readable(total(moved)),
+            readable(total(moved)),
         )
     )
     if not allowed:
@@ -72,7 +72,7 @@ def _accesses_are_counted(copy: Copy) -> bool:
     return copy.memory != "host" and copy.length <= COUNT_ACCESSES_UP_TO
 
 
-def _watched(copy: Copy) -> tuple[str, ...]:
+def watched(copy: Copy) -> tuple[str, ...]:
     """Return the accesses to trace one by one: all, or those that are few in a large copy."""
     if _accesses_are_counted(copy):
         return REGION_EVENTS
@@ -80,7 +80,8 @@ def _watched(copy: Copy) -> tuple[str, ...]:
     return (REGION_WRITE,) if copy.provider == copy.source else ()
 
 
-def _predictions(session: Session, copy: Copy) -> dict[str, MapType]:
+def predictions(session: Session, copy: Copy) -> dict[str, MapType]:
+    """Return the kernel's expected decision for each drive of a copy; none through host RAM."""
     if not copy.provider:
         return {}
     ends = (copy.source, copy.destination)
@@ -90,10 +91,10 @@ def _predictions(session: Session, copy: Copy) -> dict[str, MapType]:
 def _run_tool(session: Session, copy: Copy) -> tuple[int, dict[str, object]]:
     command = tool_command(session, copy)
     qmp = session.guest.qmp
-    for event in _watched(copy):
+    for event in watched(copy):
         qmp.trace(event, enable=True)
     answer = session.guest.console.run(command, session.timeouts.copy)
-    for event in _watched(copy):
+    for event in watched(copy):
         qmp.trace(event, enable=False)
     for line in answer.output.splitlines():
         if line.startswith("{"):
@@ -107,7 +108,7 @@ def tool_command(session: Session, copy: Copy) -> str:
         "p2pmem-test",
         session.drive(copy.source).block,
         session.drive(copy.destination).block,
-        *_memory(session, copy),
+        *memory_words(session, copy),
         "-c", str(copy.chunks),
         "-s", str(copy.chunk_size),
         "-o", str(copy.offset),
@@ -118,7 +119,8 @@ def tool_command(session: Session, copy: Copy) -> str:
     return shlex.join(words)
 
 
-def _memory(session: Session, copy: Copy) -> list[str]:
+def memory_words(session: Session, copy: Copy) -> list[str]:
+    """Return what names the memory on the tool's command line; nothing for host RAM."""
     if copy.memory == "host":
         return []
     if copy.memory == "p2pmem":
@@ -130,13 +132,13 @@ def _traced_as_expected(session: Session, copy: Copy, moved: list[Transfer]) -> 
     """Compare what QEMU moved with what the copy should have moved: every byte, nothing else."""
     sums, window = total(moved), copy_window(moved)
     expected = _expected(session, copy)
-    require(sums == expected, f"QEMU traced {_readable(sums)}, expected {_readable(expected)}")
+    require(sums == expected, f"QEMU traced {readable(sums)}, expected {readable(expected)}")
     through_ram = sum(item.length for item in window if item.memory is Memory.RAM)
     require(through_ram == 0, f"{through_ram} bytes went through host RAM during the copy")
     if copy.memory == "host":
         return f"{copy.length} bytes through host RAM, none peer to peer"
     follow(copy, moved)
-    return f"{_kinds(window)} of {copy.length} copied"
+    return f"{kinds(window)} of {copy.length} copied"
 
 
 def _expected(session: Session, copy: Copy) -> Sums:
@@ -179,14 +181,14 @@ def _refused(
     seeded: Sums = Counter({("write", Memory.RAM, ""): copy.length})
     require(
         sums == seeded,
-        f"QEMU traced {_readable(sums)} although the kernel refused, expected {_readable(seeded)}",
+        f"QEMU traced {readable(sums)} although the kernel refused, expected {readable(seeded)}",
     )
-    words = _refusal_line(session, copy)
+    words = refusal_line(session, copy)
     errno = tool.get("errno_name")
     return f"refused with {errno}, as predicted; the kernel says once for a pair: {words}"
 
 
-def _refusal_line(session: Session, copy: Copy) -> str:
+def refusal_line(session: Session, copy: Copy) -> str:
     """Return the kernel's own words; it says them once for a pair of client and provider."""
     wanted = REFUSED_MESSAGE.format(provider=session.function(copy.provider).bdf)
     clients = [end for end in (copy.source, copy.destination) if end != copy.provider]
@@ -196,13 +198,15 @@ def _refusal_line(session: Session, copy: Copy) -> str:
     raise CheckFailed(f"the kernel log lacks the reason: ...{wanted}")
 
 
-def _kinds(window: list[Transfer]) -> str:
+def kinds(window: list[Transfer]) -> str:
+    """Return in words through which memory a copy went."""
     own = sum(item.length for item in window if item.memory is Memory.OWN)
     peer = sum(item.length for item in window if item.memory is Memory.PEER)
     return f"own CMB {own}, peer CMB {peer}, host RAM 0 bytes"
 
 
-def _readable(sums: Sums) -> dict[str, int]:
+def readable(sums: Sums) -> dict[str, int]:
+    """Return bytes by words that are good for messages and reports."""
     return {
         " ".join(filter(None, (command, memory.value, provider))): length
         for (command, memory, provider), length in sorted(sums.items(), key=str)

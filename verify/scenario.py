@@ -76,11 +76,13 @@ class Scenario:
         name: of the file, without ``.toml``.
         description: a line for people.
         copies: each with a range of the drives of its own.
+        clients: whether programs that nobody here wrote take part: fio, nvme, lspci.
     """
 
     name: str
     description: str
     copies: tuple[Copy, ...]
+    clients: bool = False
 
 
 def load_scenario(path: Path, topology: Topology, name: str = "") -> Scenario:

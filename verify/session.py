@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from boot.artifacts import MODULE
 from boot.listing import Function, expected_functions
 from boot.machine import Guest
 from boot.policy import MapType, Processor, predict
@@ -46,6 +47,10 @@ class Session:
         pools: bytes free before the copies, by provider.
         processor: as the guest sees it; None until the guest has booted.
         copies: what became of each copy that was tried.
+        module: what modprobe is given.
+        own_tool: the tool is a user's own, of which nothing is known beforehand.
+        tool_options: those of ours that a user's own knows; None until it was asked.
+        written: ranges of drives that are no copy's: serial, first byte, end.
     """
 
     topology: Topology
@@ -60,6 +65,10 @@ class Session:
     pools: dict[str, int] = field(default_factory=dict)
     processor: Processor | None = None
     copies: list[CopyRecord] = field(default_factory=list)
+    module: str = MODULE
+    own_tool: bool = False
+    tool_options: frozenset[str] | None = None
+    written: list[tuple[str, int, int]] = field(default_factory=list)
 
     def run(self, command: str) -> str:
         """Run a short command in the guest and return its output.

@@ -8,7 +8,6 @@ from boot.policy import Processor
 from verify.check import CheckFailed, require
 from verify.session import Drive, Session
 
-MODULE = "p2pmem_pci"
 # Bits of /proc/sys/kernel/tainted: Documentation/admin-guide/tainted-kernels.rst. The others say
 # what kind of code is loaded.
 FAULT_TAINTS = {
@@ -27,8 +26,9 @@ LIST_FUNCTIONS = (
     "echo $(readlink -f $d) $(cat $d/vendor) $(cat $d/device); done"
 )
 LIST_NODES = (
-    "for d in /sys/class/p2pmem_device/p2pmem*; do "
-    "echo ${d##*/} $(basename $(readlink -f $d/device)) $(cat $d/dev); done"
+    # Whatever the class is called: a user's own module may have another one than ours.
+    "for d in /sys/class/*/p2pmem*; do [ -e $d/dev ] || continue; "
+    "echo ${d##*/} $(basename $(readlink -f $d/device || echo none)) $(cat $d/dev); done"
 )
 
 
@@ -97,7 +97,7 @@ def cmb(session: Session) -> str:
 def load_module(session: Session) -> str:
     """The module loads, and the kernel has nothing to complain about meanwhile."""
     before = len(session.guest.log.lines)
-    session.run(f"modprobe {MODULE}")
+    session.run(f"modprobe {session.module}")
     found = complaints(session.guest.log.lines[before:])
     require(not found, f"while loading: {found[0].line if found else ''}")
     return "loaded"
@@ -114,6 +114,7 @@ def nodes(session: Session) -> str:
         require(kind == "character special file", f"/dev/{name} is a {kind}")
         major, minor = (int(number, 16) for number in actual.split(":"))
         require(f"{major}:{minor}" == numbers, f"/dev/{name} is {major}:{minor}, not {numbers}")
+        require(bdf != "none", f"/dev/{name} has no `device` in sysfs: whose memory is it?")
         require(bdf in by_bdf, f"/dev/{name} belongs to {bdf}, which is none of the providers")
         session.nodes[by_bdf[bdf]] = f"/dev/{name}"
     wanted = {f"/dev/p2pmem{number}" for number in range(len(providers))}
@@ -138,7 +139,7 @@ def pools_after(session: Session) -> str:
 
 def unload_module(session: Session) -> str:
     """The module unloads and its devices are gone."""
-    session.run(f"rmmod {MODULE}")
+    session.run(f"rmmod {session.module}")
     left = session.run("ls /dev").split()
     remaining = [name for name in left if name.startswith("p2pmem")]
     require(not remaining, f"devices are left behind: {', '.join(remaining)}")
