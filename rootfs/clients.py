@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 from host.tools import missing_tool
+from rootfs.closure import closure
 from rootfs.initramfs import ImageFile
 
 # By the name of the command.
@@ -12,6 +13,17 @@ CLIENTS = ("fio", "nvme", "lspci")
 ADMIN = ("/usr/local/sbin", "/usr/sbin", "/sbin")  # not in everybody's PATH
 # Names of vendors and devices, where Debian, and where Fedora and Arch have them.
 PCI_IDS = (Path("/usr/share/misc/pci.ids"), Path("/usr/share/hwdata/pci.ids"))
+
+
+def client_files() -> list[ImageFile]:
+    """Return all that ``rootfs=tools`` adds to the image: programs, their data, their libraries.
+
+    Raises:
+        MissingToolError: a program is not on this machine.
+        ImageError: a library is not.
+    """
+    programs = client_programs()
+    return [*programs, *client_data(), *closure(programs)]
 
 
 def client_programs() -> list[ImageFile]:

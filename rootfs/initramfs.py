@@ -28,6 +28,7 @@ DIRECTORIES = (
 )  # fmt: skip
 
 
+MODULES_DEP = "modules.dep"
 TOOL = "/bin/p2pmem-test"  # whatever a user's own is called: one name for all who call it
 
 
@@ -96,7 +97,7 @@ def pack(parts: Parts, gen_init_cpio: Path, target: Path) -> None:
             hint="the kernel needs CONFIG_BLK_DEV_INITRD=y",
         )
     release = kernel_vermagic(parts.vmlinux).split()[0]
-    modules_dep = target.with_name("modules.dep")
+    modules_dep = target.with_name(MODULES_DEP)
     write_text(modules_dep, f"{parts.module.name}:\n")
     files = image_files(parts, release, modules_dep)
     _check(parts, files)

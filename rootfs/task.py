@@ -12,7 +12,7 @@ from kernel.selection import Selection
 from rootfs.clients import client_data, client_programs
 from rootfs.closure import closure
 from rootfs.elf import kernel_vermagic
-from rootfs.initramfs import TOOL, ImageFile, Parts, find_busybox, image_files, pack
+from rootfs.initramfs import MODULES_DEP, TOOL, ImageFile, Parts, find_busybox, image_files, pack
 from rootfs.own_tool import build_own_tool
 from rootfs.packed import write_packed
 from settings.paths import Workspace
@@ -67,7 +67,7 @@ def initramfs(selection: Selection) -> None:
     # Should packing fail, no list of an earlier image may be taken for this one's.
     remove(workspace.packed)
     pack(parts, workspace.gen_init_cpio, workspace.initramfs)
-    write_packed(workspace.packed, (file.source for file in parts.more))
+    write_packed(workspace.packed, {file.target: file.source for file in parts.more})
 
 
 def contents(workspace: Workspace) -> list[ImageFile]:
@@ -78,7 +78,7 @@ def contents(workspace: Workspace) -> list[ImageFile]:
     """
     parts = _parts(workspace)
     release = kernel_vermagic(parts.vmlinux).split()[0]
-    return image_files(parts, release, workspace.rootfs / "modules.dep")
+    return image_files(parts, release, workspace.rootfs / MODULES_DEP)
 
 
 def _parts(workspace: Workspace) -> Parts:
