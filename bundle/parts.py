@@ -27,7 +27,7 @@ from bundle.manifest import KernelInput, LabInput, Output, ToolInput
 from bundle.own import module_file
 from host.files import sha256_file
 from host.packages import Package, Source, distribution, installed, owners, source_package
-from rootfs.initramfs import MODULES_DEP, ImageFile
+from rootfs.initramfs import MADE, ImageFile
 from rootfs.sources import FOLDER
 from settings.paths import PROJECT
 
@@ -125,7 +125,7 @@ def _content(contents: Iterable[ImageFile], outputs: Iterable[Output]) -> _Conte
         if digest in names:
             name = names[digest]
             content.built[name] = (*content.built.get(name, ()), *place)
-        elif file.source.parent == FOLDER or file.source.name == MODULES_DEP:
+        elif file.source.parent == FOLDER or file.source.name in MADE:
             content.own.append(File(Path(file.target).name, digest, place))
         else:
             content.machine.append((file.source, File(file.source.name, digest, place)))

@@ -12,7 +12,7 @@ from kernel.selection import Selection
 from rootfs.clients import client_data, client_programs
 from rootfs.closure import closure
 from rootfs.elf import kernel_vermagic
-from rootfs.initramfs import MODULES_DEP, TOOL, ImageFile, Parts, find_busybox, image_files, pack
+from rootfs.initramfs import TOOL, ImageFile, Parts, find_busybox, image_files, pack
 from rootfs.own_tool import build_own_tool
 from rootfs.packed import write_packed
 from settings.paths import Workspace
@@ -78,7 +78,7 @@ def contents(workspace: Workspace) -> list[ImageFile]:
     """
     parts = _parts(workspace)
     release = kernel_vermagic(parts.vmlinux).split()[0]
-    return image_files(parts, release, workspace.rootfs / MODULES_DEP)
+    return image_files(parts, release, workspace.rootfs)
 
 
 def _parts(workspace: Workspace) -> Parts:
