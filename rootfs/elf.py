@@ -51,6 +51,12 @@ def is_elf(path: Path) -> bool:
         return stream.read(len(MAGIC)) == MAGIC
 
 
+def is_object(path: Path) -> bool:
+    """Return whether an ELF file is one that is still to be linked (ET_REL)."""
+    with path.open("rb") as stream:
+        return int.from_bytes(stream.read(18)[16:], "little") == 1
+
+
 def read_program(path: Path) -> Program:
     """Return what a program needs.
 

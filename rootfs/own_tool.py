@@ -10,7 +10,7 @@ from host.process import run_logged
 from host.sources import mirror, sources_below
 from host.unfinished import empty
 from kernel.environment import PASSED, REPRODUCIBLE
-from rootfs.elf import Program, is_elf, read_program
+from rootfs.elf import Program, is_elf, is_object, read_program
 
 PREFERRED = "p2pmem-test"  # if several programs are made
 MAPPED = "/p2plab/tool"  # what stands for the place of the build in debug information
@@ -67,4 +67,4 @@ def _is_executable(path: Path) -> bool:
     if path.is_symlink() or not path.is_file() or not path.stat().st_mode & stat.S_IXUSR:
         return False
     library = path.suffix == ".so" or ".so." in path.name
-    return not library and os.access(path, os.R_OK) and is_elf(path)
+    return not library and os.access(path, os.R_OK) and is_elf(path) and not is_object(path)
