@@ -32,15 +32,18 @@ KERNELLESS = {
 # Tasks to which all words behind them belong.
 TAKING_WORDS = {"compare"}
 DEFAULT_TASK = "verify"  # what plain `doit` does
-# Settings that one task reads; and those that it must not be given with, since the file named
-# by the setting decides them.
+# Settings that few tasks read, and which; and those that they must not be given with, since the
+# file named by the setting decides them.
+NO_OTHERS: frozenset[str] = frozenset()
 SOLE_READERS = (
     (
         "bundle",
-        "verify",
+        ("verify",),
         {"kernel", "config", "topology", "scenario", "cpu", "jobs", "gdb", "keep"},
     ),
-    ("manifest", "reproduce", {"topology", "scenario", "cpu", "gdb", "keep"}),
+    ("manifest", ("reproduce",), {"topology", "scenario", "cpu", "gdb", "keep"}),
+    ("minutes", ("soak",), NO_OTHERS),
+    ("seed", ("lifecycle", "soak"), NO_OTHERS),
 )
 
 
@@ -116,14 +119,15 @@ def select(argv: Sequence[str]) -> Selection:
 
 def _require_readers(argv: Sequence[str], given: Mapping[str, str]) -> None:
     """Refuse a setting that nothing would read, or that another one has decided already."""
-    for name, task, brought in SOLE_READERS:
+    for name, readers, brought in SOLE_READERS:
         if not given.get(name):
             continue
         words = _task_words(argv) or [DEFAULT_TASK]
-        if words != [task]:
+        if not set(words) <= set(readers):
             raise SettingError(
-                f"{name}= is for `doit {task}` alone, not for `doit {' '.join(words)}`",
-                hint=f"./doit {name}={given[name]} {task}",
+                f"{name}= is for `doit {' '.join(readers)}` alone, "
+                f"not for `doit {' '.join(words)}`",
+                hint=f"./doit {name}={given[name]} {readers[-1]}",
             )
         for other in sorted(brought & given.keys()):
             raise SettingError(
