@@ -16,6 +16,7 @@ from settings.parse import (
     one_word,
     positive,
     stem_of,
+    whole,
 )
 
 
@@ -34,6 +35,8 @@ class Settings:
     gdb: bool
     bundle: Path | None
     manifest: Path | None
+    minutes: int
+    seed: int
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,8 @@ SETTINGS = (
     Setting(
         "config",
         "",
-        "your own Kconfig fragments on top of configs/p2pdma.config, separated by commas",
+        "Kconfig fragments on top of configs/p2pdma.config, separated by commas: names of "
+        "configs/*.config (debug, kcsan), or paths to your own",
         fragments,
     ),
     Setting("topology", "switch-q35", "a PCI tree of configs/topologies", stem_of("topologies")),
@@ -89,5 +93,12 @@ SETTINGS = (
         "",
         "`doit reproduce` rebuilds what this manifest.json of a bundle describes",
         existing,
+    ),
+    Setting("minutes", "10", "how long `doit soak` goes on; never less than one pass", positive),
+    Setting(
+        "seed",
+        "0",
+        "of everything random in `doit lifecycle` and `doit soak`: they print it; 0: a new one",
+        whole,
     ),
 )
