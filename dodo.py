@@ -263,6 +263,24 @@ def task_compat() -> Task:
     }
 
 
+def task_lifecycle() -> Task:
+    """cross who holds device memory with all that can happen to it: the module's own suite"""
+    return {
+        "actions": [(stage("tests.lifecycle.task", "lifecycle", reads=AT.lock), [SELECTED])],
+        "task_dep": ["build"],
+        "clean": cleaning(*AT.root.glob("lifecycle*")),
+    }
+
+
+def task_soak() -> Task:
+    """run the life-cycle suite again and again: doit soak minutes=10"""
+    return {
+        "actions": [(stage("tests.lifecycle.task", "soak", reads=AT.lock), [SELECTED])],
+        "task_dep": ["build"],
+        "clean": cleaning(*AT.root.glob("soak*")),
+    }
+
+
 def task_menuconfig() -> Task:
     """change the kernel's configuration by hand; the changes are kept as a fragment"""
     return {
@@ -301,6 +319,7 @@ def task_test() -> Iterator[Task]:
         "types": ("mypy: strict types", [*python, "mypy"], []),
         "unit": ("no kernel needed", [*pytest, "not kernel", junit("unit")], []),
         "kernel": ("real kernel, real QEMU", [*pytest, "kernel", junit("kernel")], ["build"]),
+        "debug": ("the life-cycle suite on a debug kernel", on_debug_kernel(python), []),
     }
     for name, (doc, argv, needs) in steps.items():
         yield {
@@ -310,6 +329,15 @@ def task_test() -> Iterator[Task]:
             "task_dep": needs,
             "clean": cleaning(TESTS / f"{name}.json", TESTS / f"{name}.xml"),
         }
+
+
+def on_debug_kernel(python: list[str]) -> list[str]:
+    """Return the doit command that soaks the same kernel with the debug fragment, shortly."""
+    given = SELECTED.given
+    words = [f"{name}={given[name]}" for name in ("kernel", "accel", "jobs") if name in given]
+    own = [word for word in given.get("config", "").split(",") if word]
+    config = ",".join(dict.fromkeys([*own, "debug"]))
+    return [*python, "doit", *words, f"config={config}", "minutes=1", "soak"]
 
 
 def junit(step: str) -> str:

@@ -13,7 +13,7 @@ from xml.etree import ElementTree
 
 from host.errors import LabError
 
-TEST_STEPS = ("lint", "format", "types", "unit", "kernel")  # of `doit test`
+TEST_STEPS = ("lint", "format", "types", "unit", "kernel", "debug")  # of `doit test`
 LARGEST = 1e15  # no number here, of seconds or bytes, comes near
 
 

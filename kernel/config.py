@@ -19,11 +19,13 @@ class ConfigError(LabError):
     """Lines of a fragment are not in the final configuration."""
 
 
-def configure(kbuild: Kbuild, fragments: Sequence[Path], log: Path) -> None:
+def configure(kbuild: Kbuild, fragments: Sequence[Path], log: Path) -> list[Request]:
     """Make the build directory's ``.config`` from tinyconfig and the fragments, later ones winning.
 
     The work is done in a directory of its own; ``.config`` is replaced only by one that passed,
     and only if it changed, so that an incremental kernel build stays incremental.
+
+    Returns the optional lines that were left out, since this kernel has no such symbol.
 
     Raises:
         FragmentError: a fragment has a line that is no Kconfig.
@@ -35,9 +37,10 @@ def configure(kbuild: Kbuild, fragments: Sequence[Path], log: Path) -> None:
     trial.run(["tinyconfig"], title="tinyconfig", log=log)
     write_text(dot_config, merged(dot_config.read_text(encoding="utf-8"), requests))
     trial.run(["olddefconfig"], title="olddefconfig", log=log.with_suffix(".olddefconfig.log"))
-    _require_stuck(requests, dot_config, kbuild.source)
+    absent = _require_stuck(requests, dot_config, kbuild.source)
     _install(dot_config, kbuild.output / ".config")
     remove(trial.output)
+    return absent
 
 
 def edit(kbuild: Kbuild, fragment: Path) -> int:
@@ -73,14 +76,22 @@ def _trial(kbuild: Kbuild, purpose: str) -> Kbuild:
     return replace(kbuild, output=scratch)
 
 
-def _require_stuck(requests: Iterable[Request], dot_config: Path, tree: Path) -> None:
+def _require_stuck(requests: Iterable[Request], dot_config: Path, tree: Path) -> list[Request]:
+    """Return the optional requests for symbols that the tree does not have."""
     config = read_config(dot_config)
-    if lost := unstuck(requests, config):
+    lost = unstuck(requests, config)
+    absent = [
+        item.request
+        for item in lost
+        if item.request.optional and not kconfig.is_defined(tree, item.request.symbol)
+    ]
+    if lost := [item for item in lost if item.request not in absent]:
         raise ConfigError(
             "\n".join(_explain(tree, item, config) for item in lost),
             hint="set what it depends on as well, or drop the line from the fragment; "
             f"the configuration that came out is {dot_config}",
         )
+    return absent
 
 
 def _install(new: Path, current: Path) -> None:

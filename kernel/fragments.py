@@ -1,4 +1,9 @@
-"""Kconfig fragments: what they ask for, and what became of it in the final configuration."""
+"""Kconfig fragments: what they ask for, and what became of it in the final configuration.
+
+A comment that begins with ``# where it exists`` makes the lines below it, up to the next empty
+line, optional: a kernel that has no such symbol does without. Where the symbol exists they have to
+stick like any other line.
+"""
 
 import re
 from collections.abc import Iterable
@@ -9,6 +14,7 @@ from host.errors import LabError
 
 SET = re.compile(r"CONFIG_(\w+)=(.+)")
 UNSET = re.compile(r"# CONFIG_(\w+) is not set")
+OPTIONAL = re.compile(r"#\s*where it exists\b")
 OFF = "n"
 
 
@@ -24,11 +30,13 @@ class Request:
         symbol: the name without ``CONFIG_``.
         value: as written after ``=``; ``n`` where the line says "is not set".
         origin: ``file:line``.
+        optional: a kernel without this symbol does without it.
     """
 
     symbol: str
     value: str
     origin: str
+    optional: bool = False
 
 
 @dataclass(frozen=True)
@@ -46,10 +54,12 @@ def read_fragment(path: Path) -> list[Request]:
         FragmentError: a line is neither a comment nor an assignment.
     """
     requests = []
+    optional = False
     for number, line in enumerate(_lines(path), 1):
+        optional = bool(line) and (optional or bool(OPTIONAL.match(line)))
         found = _assignment(line)
         if found:
-            requests.append(Request(*found, origin=f"{path.name}:{number}"))
+            requests.append(Request(*found, f"{path.name}:{number}", optional))
         elif line and not line.lstrip().startswith("#"):
             raise FragmentError(
                 f"{path}:{number}: {line!r} is not a line of a Kconfig fragment",

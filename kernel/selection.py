@@ -40,18 +40,21 @@ DEFAULT_TASK = "verify"  # what plain `doit` does
 IMAGE_SETTINGS = {
     "kernel", "config", "module", "tool", "rootfs", "topology", "scenario", "cpu",
 }  # fmt: skip
-# Settings that one task reads; and those that it must not be given with, since the file named
-# by the setting decides them.
+# Settings that few tasks read, and which; and those that they must not be given with, since the
+# file named by the setting decides them, or the task does not read them.
+NO_OTHERS: frozenset[str] = frozenset()
 SOLE_READERS = (
     (
         "bundle",
-        "verify",
+        ("verify",),
         {*IMAGE_SETTINGS, "jobs", "gdb", "keep"},
     ),
-    ("manifest", "reproduce", {"rootfs", "topology", "scenario", "cpu", "gdb", "keep"}),
-    ("against", "bench", {"scenario", "gdb", "keep"}),
-    ("runs", "bench", {"scenario", "gdb", "keep"}),
-    ("trees", "compat", {"gdb", "keep"}),
+    ("manifest", ("reproduce",), {"rootfs", "topology", "scenario", "cpu", "gdb", "keep"}),
+    ("against", ("bench",), {"scenario", "gdb", "keep"}),
+    ("runs", ("bench",), {"scenario", "gdb", "keep"}),
+    ("trees", ("compat",), {"gdb", "keep"}),
+    ("minutes", ("soak",), NO_OTHERS),
+    ("seed", ("lifecycle", "soak"), NO_OTHERS),
 )
 
 
@@ -155,14 +158,15 @@ def name_of_own(label: str) -> str:
 
 def _require_readers(argv: Sequence[str], given: Mapping[str, str]) -> None:
     """Refuse a setting that nothing would read, or that another one has decided already."""
-    for name, task, brought in SOLE_READERS:
+    for name, readers, brought in SOLE_READERS:
         if not given.get(name):
             continue
         words = _task_words(argv) or [DEFAULT_TASK]
-        if words != [task]:
+        if not set(words) <= set(readers):
             raise SettingError(
-                f"{name}= is for `doit {task}` alone, not for `doit {' '.join(words)}`",
-                hint=f"./doit {name}={given[name]} {task}",
+                f"{name}= is for `doit {' '.join(readers)}` alone, "
+                f"not for `doit {' '.join(words)}`",
+                hint=f"./doit {name}={given[name]} {readers[-1]}",
             )
         for other in sorted(brought & given.keys()):
             raise SettingError(

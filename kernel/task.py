@@ -31,7 +31,9 @@ def source(selection: Selection) -> None:
 def configure(selection: Selection) -> None:
     """Make the kernel's configuration."""
     require_programs(*BUILD_TOOLS)
-    config.configure(kbuild(selection), selection.fragments, _log(selection, "config"))
+    absent = config.configure(kbuild(selection), selection.fragments, _log(selection, "config"))
+    for request in absent:
+        print(f"   {request.origin}: left out, this kernel has no symbol {request.symbol}")
 
 
 def menuconfig(selection: Selection) -> None:

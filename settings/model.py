@@ -18,6 +18,7 @@ from settings.parse import (
     source_folder,
     stem_of,
     trees,
+    whole,
 )
 
 
@@ -42,6 +43,8 @@ class Settings:
     against: Path | None
     runs: int
     trees: tuple[Path, ...]
+    minutes: int
+    seed: int
 
 
 @dataclass(frozen=True)
@@ -67,7 +70,8 @@ SETTINGS = (
     Setting(
         "config",
         "",
-        "your own Kconfig fragments on top of configs/p2pdma.config, separated by commas",
+        "Kconfig fragments on top of configs/p2pdma.config, separated by commas: names of "
+        "configs/*.config (debug, kcsan), or paths to your own",
         fragments,
     ),
     Setting(
@@ -130,5 +134,12 @@ SETTINGS = (
         "",
         "`doit compat` takes these kernel trees of yours too, separated by commas",
         trees,
+    ),
+    Setting("minutes", "10", "how long `doit soak` goes on; never less than one pass", positive),
+    Setting(
+        "seed",
+        "0",
+        "of everything random in `doit lifecycle` and `doit soak`: they print it; 0: a new one",
+        whole,
     ),
 )

@@ -1,6 +1,6 @@
 """From the text of a setting to its value, or to one SettingError that names the choices."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +9,7 @@ from settings.paths import expanded
 
 YES = ("1", "yes", "true", "on")
 NO = ("0", "no", "false", "off")
+BASE = "p2pdma"  # the fragment that every kernel is built with; nobody has to name it
 
 
 @dataclass(frozen=True)
@@ -69,12 +70,27 @@ def kernel(text: str, root: Root) -> str:
 
 
 def fragments(text: str, root: Root) -> tuple[Path, ...]:
-    """Return the absolute paths of existing Kconfig fragments."""
-    paths = [_path(word, root) for word in text.split(",") if word]
-    for path in paths:
-        if not path.is_file():
-            raise SettingError(f"no such file: {path}", hint="give paths of Kconfig fragments")
-    return tuple(path.resolve() for path in paths)
+    """Return the absolute paths of existing Kconfig fragments.
+
+    Each word is the name of a fragment in ``configs`` (without ``.config``) or a path.
+    """
+    shipped = {path.stem: path for path in root.configs.glob("*.config")}
+    shipped.pop(BASE, None)
+    return tuple(_fragment(word, shipped, root) for word in text.split(",") if word)
+
+
+def _fragment(word: str, shipped: Mapping[str, Path], root: Root) -> Path:
+    if word in shipped:
+        return shipped[word].resolve()
+    path = _path(word, root)
+    if path.is_file():
+        return path.resolve()
+    if "/" in word or "." in word:
+        raise SettingError(
+            f"no such file: {path}",
+            hint=f"give paths of Kconfig fragments, or names: {', '.join(sorted(shipped))}",
+        )
+    raise unknown("fragment", word, shipped)
 
 
 def trees(text: str, root: Root) -> tuple[Path, ...]:
@@ -130,6 +146,13 @@ def positive(text: str, _root: Root) -> int:
     """Return a whole number of at least 1."""
     if not (text.isascii() and text.isdigit()) or int(text) < 1:
         raise SettingError(f"{text!r} is not a whole number of at least 1")
+    return int(text)
+
+
+def whole(text: str, _root: Root) -> int:
+    """Return a whole number, perhaps 0."""
+    if not (text.isascii() and text.isdigit()):
+        raise SettingError(f"{text!r} is not a whole number")
     return int(text)
 
 

@@ -37,6 +37,18 @@ def test_requests_with_their_origin(tmp_path: Path) -> None:
     ]
 
 
+def test_lines_below_where_it_exists_are_optional_up_to_an_empty_line(tmp_path: Path) -> None:
+    path = fragment(
+        tmp_path,
+        "CONFIG_A=y\n# where it exists: since 5.17\nCONFIG_B=y\n# why\n# CONFIG_C is not set\n"
+        "\nCONFIG_D=y\n# wherever it exists\nCONFIG_E=y\n",
+    )
+
+    optional = {request.symbol: request.optional for request in read_fragment(path)}
+
+    assert optional == {"A": False, "B": True, "C": True, "D": False, "E": False}
+
+
 @pytest.mark.parametrize(
     "line", ["PCI=y", "CONFIG_PCI", "CONFIG_PCI=", "CONFIG_PCI = y", " CONFIG_PCI=y", "\udcff"]
 )

@@ -114,6 +114,20 @@ def test_symbol_that_is_selected_cannot_be_switched_off(lab: Lab) -> None:
         )
 
 
+def test_an_optional_line_may_be_about_a_symbol_that_this_kernel_lacks(lab: Lab) -> None:
+    fragment = lab.fragment("o.config", "# where it exists\nCONFIG_NEWER=y\nCONFIG_PCI=y\n")
+
+    absent = configure(lab.kbuild, [fragment], lab.folder / "config.log")
+
+    assert [(request.symbol, request.origin) for request in absent] == [("NEWER", "o.config:2")]
+    assert "PCI" in read_config(lab.dot_config)
+
+
+def test_an_optional_line_has_to_stick_where_the_symbol_exists(lab: Lab) -> None:
+    with pytest.raises(ConfigError, match=r"CONFIG_P2PDMA=y did not stick: .*64BIT=n"):
+        lab.configure("# where it exists\nCONFIG_P2PDMA=y\nCONFIG_PCI=y\n")
+
+
 def test_bad_line_is_refused_before_make_runs(lab: Lab) -> None:
     with pytest.raises(FragmentError, match=r"0\.config:2: 'PCI=y' is not a line"):
         lab.configure("CONFIG_64BIT=y\nPCI=y\n")

@@ -150,6 +150,8 @@ def test_checkout_where_no_kernel_can_be_built(
         (["bundle=b", "tool=own"], "bundle= and tool= do not go together"),
         (["bundle=b", "rootfs=tools"], "bundle= and rootfs= do not go together"),
         (["manifest=b", "rootfs=tools", "reproduce"], "manifest= and rootfs= do not go together"),
+        (["minutes=5", "lifecycle"], "minutes= is for `doit soak` alone, not for `doit lifecycle`"),
+        (["seed=5"], "seed= is for `doit lifecycle soak` alone, not for `doit verify`"),
     ],
 )
 def test_a_setting_that_nothing_would_read_is_refused(
@@ -160,6 +162,11 @@ def test_a_setting_that_nothing_would_read_is_refused(
     (tmp_path / "own/Makefile").touch()
     with pytest.raises(SettingError, match=complaint):
         select(words)
+
+
+def test_a_seed_serves_two_tasks() -> None:
+    assert select(["seed=5", "lifecycle", "soak"]).settings.seed == 5
+    assert select(["minutes=3", "soak", "config=debug"]).settings.minutes == 3
 
 
 @pytest.mark.parametrize("words", [["bundle=b"], ["verify", "bundle=b", "accel=tcg"]])

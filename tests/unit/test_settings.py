@@ -26,6 +26,8 @@ def root(tmp_path: Path) -> Root:
         path = tmp_path / "configs" / f"{name}.toml"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
+    for name in ("p2pdma", "debug"):
+        (tmp_path / "configs" / f"{name}.config").touch()
     return Root(tmp_path / "configs", tmp_path)
 
 
@@ -58,6 +60,8 @@ def test_defaults(root: Root) -> None:
         against=None,
         runs=5,
         trees=(),
+        minutes=10,
+        seed=0,
     )
 
 
@@ -104,6 +108,14 @@ def test_unknown_setting_that_is_near_to_nothing(root: Root) -> None:
         ("kernel", "~nobody.here/linux", "'~nobody.here/linux': ", ""),
         ("config", "absent.config", "no such file: ", "Kconfig fragments"),
         ("config", "~nobody.here/f", "'~nobody.here/f': ", ""),
+        ("config", "debgu", "unknown fragment 'debgu'. Did you mean 'debug'?", "there are: debug"),
+        ("config", "debug,./debug", "no such file: ", "or names: debug"),
+        ("config", "p2pdma", "unknown fragment 'p2pdma'", "there are: debug"),
+        ("minutes", "0", "'0' is not a whole number of at least 1", ""),
+        ("minutes", "1.5", "'1.5' is not a whole number of at least 1", ""),
+        ("minutes", "", "'' is not a whole number of at least 1", ""),
+        ("seed", "-1", "'-1' is not a whole number", ""),
+        ("seed", "0x1", "'0x1' is not a whole number", ""),
     ],
 )
 def test_unusable_value(root: Root, name: str, value: str, message: str, hint: str) -> None:
@@ -123,6 +135,15 @@ def test_relative_paths_start_where_the_user_is(root: Root) -> None:
     assert read(below, kernel="../linux").kernel == str(root.invoked_from / "linux")
     assert read(below, kernel=".").kernel == str(root.invoked_from / "sub")
     assert read(below, config="../my.config,").config == (root.invoked_from / "my.config",)
+
+
+def test_shipped_fragments_go_by_name_and_a_path_is_a_path(root: Root) -> None:
+    (root.invoked_from / "debug").touch()
+
+    assert read(root, config="debug,./debug").config == (
+        root.configs / "debug.config",
+        root.invoked_from / "debug",
+    )
 
 
 def test_home_directory_in_paths(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:

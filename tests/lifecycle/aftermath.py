@@ -1,0 +1,82 @@
+"""What has to be true after every single case."""
+
+import shlex
+
+from boot.kernel_log import Complaint
+from boot.outcome import Outcome
+from tests.lifecycle.bench import Bench
+from tests.lifecycle.known import examine
+from verify.check import CheckFailed, require
+
+KMEMLEAK = "/sys/kernel/debug/kmemleak"
+OLD_ENOUGH = 6  # seconds; kmemleak does not report younger objects (MSECS_MIN_AGE in its source)
+COPY = ("-c", "2", "-s", "64k", "--check")
+
+
+class Complained(CheckFailed):
+    """The kernel reported a fault of its own."""
+
+    def __init__(self, complaint: Complaint) -> None:
+        super().__init__(f"the kernel says: {complaint.line}")
+        self.outcome = complaint.outcome
+
+
+def check_log(bench: Bench, release: str) -> None:
+    """Look at what the kernel said since the last look; excused complaints are kept as such.
+
+    Raises:
+        Complained: it reported a fault that is not known to be another's.
+    """
+    lines = bench.guest.log.lines[bench.looked :]
+    bench.looked += len(lines)
+    for found in examine(lines, release):
+        if found.known is None:
+            raise Complained(found.complaint)
+        bench.known.append(found.known.name)
+
+
+def check_aftermath(bench: Bench, release: str) -> None:
+    """Check that a case has left no trace.
+
+    Raises:
+        CheckFailed: nodes, free memory or drives are not what they were, or a copy fails.
+        Complained: the kernel has reported a fault.
+    """
+    check_log(bench, release)  # first: it tells more than what follows from it
+    bench.settle()
+    _copy(bench)
+    check_log(bench, release)
+
+
+def _copy(bench: Bench) -> None:
+    drives = (bench.block(drive) for drive in (bench.provider, bench.peer))
+    command = shlex.join(["p2pmem-test", *COPY, *drives, bench.node])
+    answer = bench.ask(command, bench.limits.case)
+    require(
+        answer.status == 0,
+        f"a copy with --check ended with {answer.status}: {answer.output.strip()}",
+    )
+
+
+def check_leaks(bench: Bench) -> str:
+    """Let kmemleak look for memory that nobody refers to, where the kernel has it.
+
+    Raises:
+        Complained: there is some.
+        CheckFailed: kmemleak has given up.
+    """
+    if bench.ask(f"test -e {KMEMLEAK}").status:
+        return "this kernel has no kmemleak"
+    # Twice: an object counts when a second scan has not found a reference either.
+    scan = f"echo scan >{KMEMLEAK}"
+    seconds = bench.limits.case
+    bench.run(f"sleep {OLD_ENOUGH} && {scan}", seconds)
+    bench.run(f"sleep 1 && {scan}", seconds)
+    report = bench.run(f"cat {KMEMLEAK}", seconds)
+    leaks = [line for line in report.splitlines() if line.startswith("unreferenced object")]
+    if leaks:
+        where = " < ".join(line.split()[-1] for line in report.splitlines() if "+0x" in line)
+        raise Complained(Complaint(Outcome.WARNING, f"{len(leaks)} leaks: {where[:600]}"))
+    said = "\n".join(bench.guest.log.lines)
+    require("kmemleak: Kernel memory leak detector disabled" not in said, "kmemleak gave up")
+    return "no leak"

@@ -1,0 +1,205 @@
+"""What can happen to a function whose memory somebody holds: started in the background, awaited.
+
+An event may hang: that is what the suite is for. So it runs in a process of its own in the guest,
+and one that does not end is reported with what it waits for.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from boot.qmp import QmpError
+from tests.lifecycle.bench import MODULE, SYSFS, Bench
+from verify.check import CheckFailed, require
+
+OUT = "/run/event"
+EJECT_STEP = 0.05  # seconds between two looks whether QEMU has let go of a device
+NOBODY = "0"  # in place of a process
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How an event ended.
+
+    Attributes:
+        begun: when it was started, in ns of the guest's monotonic clock.
+        ended: when it was over.
+        error: name of its errno, ``0`` for none.
+    """
+
+    begun: int
+    ended: int
+    error: str
+
+
+def _nothing(_bench: Bench) -> None:
+    """Leave the guest as it is."""
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that happens to the function.
+
+    Attributes:
+        name: what it is called.
+        words: what ``p2pmem-lifecycle event OUT`` gets; the second argument is the holder's
+            process.
+        revokes: whether the function's memory is taken from its holders.
+        error: the errno that it has to end with.
+        orderly: whether transfers come to a good end; else they only have to end.
+        from_host: what the host does once the guest watches.
+        undo: brings the function back.
+    """
+
+    name: str
+    words: Callable[[Bench, str], list[str]]
+    revokes: bool
+    error: str = "0"
+    orderly: bool = True
+    from_host: Callable[[Bench], None] = _nothing
+    undo: Callable[[Bench], None] = _nothing
+
+    def start(self, bench: Bench, holder: str = NOBODY) -> None:
+        """Let it begin; returns at once."""
+        bench.program("event", OUT, *self.words(bench, holder))
+        self.from_host(bench)
+
+    def ended(self, bench: Bench, seconds: float) -> Ended | None:
+        """Wait for its end; returns None if it does not come."""
+        answer = bench.ask(
+            f"p2pmem-lifecycle await {OUT} {seconds}", seconds + bench.limits.command
+        )
+        if answer.status:
+            return None
+        begin, end = (line.split() for line in answer.output.splitlines())
+        return Ended(int(begin[1]), int(end[1]), end[2])
+
+    def finish(self, bench: Bench, holder: str, what: str) -> Ended:
+        """Wait for its end.
+
+        Raises:
+            CheckFailed: it hangs; says where, and what the holder does meanwhile.
+        """
+        if found := self.ended(bench, bench.limits.event):
+            return found
+        address = bench.address(bench.provider.name)
+        text = bench.run(f"cat {OUT}").split()
+        raise CheckFailed(
+            f"{self.name} of {address} did not end within {bench.limits.event:.0f} s; "
+            f"{_doing(bench, 'it', text[2])}; {_doing(bench, f'the holder ({what})', holder)}"
+        )
+
+
+def _doing(bench: Bench, who: str, process: str) -> str:
+    """Tell what a process of the guest is at, as far as the kernel says so."""
+    if process == NOBODY:
+        return f"{who} is none"
+    at = f"/proc/{process}"
+    # /proc/PID/stack is there only on kernels with stack traces.
+    answer = bench.ask(
+        f"sed -n 's/^State:[[:space:]]*//p' {at}/status; cat {at}/wchan; echo; "
+        f"cat {at}/stack 2>/dev/null"
+    )
+    state, wait, *stack = [*answer.output.splitlines(), "", ""]
+    calls = " < ".join(line.split()[-1] for line in stack if line.strip())
+    where = calls or (wait if wait not in ("", "0") else "")
+    return f"{who}, process {process}, is in state {state or 'gone'}" + (
+        f", in {where}" if where else ""
+    )
+
+
+def _writes(path: str, text: str = "1") -> Callable[[Bench, str], list[str]]:
+    """Return the words that write to a file below the function's directory."""
+    return lambda bench, _holder: ["write", f"{bench.sysfs}/{path}", text]
+
+
+def _unbind(bench: Bench, _holder: str) -> list[str]:
+    return ["write", f"{SYSFS}/drivers/nvme/unbind", bench.address(bench.provider.name)]
+
+
+def _bind(bench: Bench) -> None:
+    bench.run(f"echo {bench.address(bench.provider.name)} >{SYSFS}/drivers/nvme/bind")
+
+
+def _rescan(bench: Bench) -> None:
+    bench.run(f"echo 1 >{SYSFS}/rescan")
+
+
+def _reset_controller(bench: Bench, _holder: str) -> list[str]:
+    controller = bench.block(bench.provider).removeprefix("/dev/").rpartition("n")[0]
+    return ["write", f"/sys/class/nvme/{controller}/reset_controller", "1"]
+
+
+def _unplug(bench: Bench) -> None:
+    bench.guest.qmp.execute("device_del", id=f"nvme-{bench.provider.serial}")
+
+
+def _plug(bench: Bench) -> None:
+    drive = bench.provider
+    _await_ejected(bench, f"nvme-{drive.serial}")
+    node = f"again-{drive.serial}"
+    known = bench.guest.qmp.execute("query-named-block-nodes")
+    if node not in [item["node-name"] for item in known]:
+        image = {"driver": "file", "filename": str(bench.images[drive.serial])}
+        bench.guest.qmp.execute("blockdev-add", **{"node-name": node, "driver": "raw"}, file=image)
+    bench.guest.qmp.execute(
+        "device_add",
+        driver="nvme",
+        id=f"nvme-{drive.serial}",
+        bus=drive.parent,
+        addr=f"{drive.addr:#x}",
+        drive=node,
+        serial=drive.serial,
+        cmb_size_mb=drive.cmb_mib,
+    )
+
+
+def _await_ejected(bench: Bench, device: str) -> None:
+    """The guest has let go of the device a moment before QEMU does."""
+    limit = time.monotonic() + bench.limits.event
+    while True:
+        try:
+            bench.guest.qmp.execute("qom-list", path=f"/machine/peripheral/{device}")
+        except QmpError:
+            return
+        require(time.monotonic() < limit, f"QEMU has not let go of {device}")
+        time.sleep(EJECT_STEP)
+
+
+def _surprise(bench: Bench, _holder: str) -> list[str]:
+    port = f"{SYSFS}/devices/{bench.address(bench.provider.parent)}"
+    return ["surprise", port, f"{bench.sysfs}/remove"]
+
+
+def _power_on(bench: Bench) -> None:
+    port = f"{SYSFS}/devices/{bench.address(bench.provider.parent)}"
+    bench.program("power", port, "on")
+    _rescan(bench)
+
+
+def _reload(bench: Bench) -> None:
+    """With the holder gone it must work, and give the nodes their numbers again."""
+    bench.run(f"rmmod {MODULE} && modprobe {MODULE}")
+
+
+EVENTS = (
+    Event("driver unbind", _unbind, revokes=True, undo=_bind),
+    Event("PCI remove", _writes("remove"), revokes=True, undo=_rescan),
+    Event(
+        "device_del",
+        lambda bench, _holder: ["gone", bench.sysfs],
+        revokes=True,
+        from_host=_unplug,
+        undo=_plug,
+    ),
+    Event("surprise removal", _surprise, revokes=True, orderly=False, undo=_power_on),
+    Event("controller reset", _reset_controller, revokes=False),
+    Event("function-level reset", _writes("reset"), revokes=False, orderly=False),
+    Event(
+        "rmmod", lambda _bench, _holder: ["rmmod", MODULE], revokes=False, error="EAGAIN",
+        undo=_reload,
+    ),
+    Event("SIGKILL", lambda _bench, holder: ["kill", holder], revokes=False),
+)  # fmt: skip
+KILLS = "SIGKILL"
+RESET = "function-level reset"

@@ -1,0 +1,44 @@
+"""The suite's program in the guest, and the root file system that has it."""
+
+from pathlib import Path
+
+from host.process import run_logged
+from rootfs.initramfs import ImageFile, Parts, find_busybox, pack
+from settings.paths import Workspace
+
+GUEST = Path(__file__).resolve().parent / "guest"
+NAME = "p2pmem-lifecycle"
+
+
+def build_program(output: Path) -> Path:
+    """Compile the program, static, and return it.
+
+    Raises:
+        ProgramFailed: it does not compile.
+    """
+    run_logged(
+        ["make", "-C", str(GUEST), f"O={output}", "-j2", "CC=gcc"],
+        title=f"building {NAME}",
+        log=output / "make.log",
+    )
+    return output / NAME
+
+
+def pack_image(workspace: Workspace, folder: Path, module: Path | None = None) -> Path:
+    """Pack a root file system with the program, and perhaps another module than the built one.
+
+    Raises:
+        ImageError: something cannot go into it.
+        OSError: nothing was built.
+    """
+    image = folder / "initramfs.cpio.lz4"
+    program = build_program(folder / "program")
+    parts = Parts(
+        busybox=find_busybox(),
+        module=module or workspace.module,
+        tool=workspace.tool,
+        vmlinux=workspace.vmlinux,
+        more=(ImageFile(f"/bin/{NAME}", program, "755"),),
+    )
+    pack(parts, workspace.gen_init_cpio, image)
+    return image

@@ -1,0 +1,130 @@
+"""What the suite tells people on the console, and programs in a JSON file."""
+
+import json
+import sys
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from boot.outcome import Outcome
+from host.files import write_text
+from kernel.source import SourceRecord
+from tests.lifecycle.suite import Result
+from verify import reports, runner
+
+FORMAT = 1  # of the JSON file; raised when a field changes its meaning
+
+
+@dataclass
+class Report:
+    """A run of the suite, filled as it goes on.
+
+    Attributes:
+        path: of the JSON file.
+        kernel: where its source came from.
+        release: what it calls itself (``uname -r``).
+        fragments: what was configured on top of the lab's own.
+        accel: ``kvm`` or ``tcg``.
+        seed: from which the seeds of all cases follow.
+        passes: how often the whole suite was done.
+        results: of all cases, in order.
+        started: on the clock of :func:`time.monotonic`.
+    """
+
+    path: Path
+    kernel: SourceRecord
+    release: str
+    fragments: tuple[str, ...]
+    accel: str
+    seed: int
+    passes: int = 0
+    results: list[Result] = field(default_factory=list)
+    started: float = field(default_factory=time.monotonic)
+
+    @property
+    def seconds(self) -> float:
+        """Wall time so far."""
+        return time.monotonic() - self.started
+
+    @property
+    def bad(self) -> list[Result]:
+        """What did not pass."""
+        return [result for result in self.results if not result.passed]
+
+    @property
+    def outcome(self) -> Outcome:
+        """How it ended: a suite in which nothing was run has not passed."""
+        if self.bad:
+            return self.bad[0].outcome
+        return Outcome.PASSED if self.results else Outcome.FAILED
+
+    @property
+    def cause(self) -> str:
+        """What the first failure was, in one line."""
+        return f"{self.bad[0].name}: {self.bad[0].detail}" if self.bad else ""
+
+    @property
+    def known(self) -> Counter[str]:
+        """The complaints of the kernel that were excused, with how often."""
+        return Counter(name for result in self.results for name in result.known)
+
+
+def print_result(result: Result) -> None:
+    """Print the line of one case as soon as it is known."""
+    status = runner.Status.PASSED if result.passed else runner.Status.FAILED
+    detail = "\n".join([result.detail, *(f"excused: {name}" for name in result.known)]).strip()
+    if not result.passed and result.seed:
+        detail += f"\nseed {result.seed}"
+    reports.print_result(runner.Result(result.name, status, detail, result.seconds), sys.stdout)
+
+
+def print_summary(report: Report) -> None:
+    """Print the end."""
+    word = report.outcome.word.upper()
+    good = len(report.results) - len(report.bad)
+    kernel = f"Linux {report.release}" + "".join(f" +{name}" for name in report.fragments)
+    print(
+        f"\n{word}: {good} of {len(report.results)} cases passed in {report.seconds:.0f} s, "
+        f"{report.passes} whole passes ({kernel}, {report.accel}, seed {report.seed})"
+    )
+    for result in report.bad:
+        print(f"  {result.name}: {result.detail}")
+        print(f"    seed {result.seed}, {result.log}")
+    for name, count in report.known.items():
+        print(f"  excused {count} times: {name}")
+    print(f"  report: {report.path}", flush=True)
+
+
+def write_report(report: Report) -> None:
+    """Write the JSON file."""
+    write_text(report.path, json.dumps(_as_data(report), indent=1) + "\n")
+
+
+def _as_data(report: Report) -> dict[str, Any]:
+    return {
+        "kernel": report.kernel.as_data(),
+        "format": FORMAT,
+        "outcome": report.outcome.word,
+        "exit_code": report.outcome.exit_code,
+        "cause": report.cause,
+        "release": report.release,
+        "fragments": list(report.fragments),
+        "accel": report.accel,
+        "seed": report.seed,
+        "passes": report.passes,
+        "seconds": round(report.seconds, 1),
+        "excused": dict(report.known),
+        "cases": [
+            {
+                "name": result.name,
+                "seed": result.seed,
+                "outcome": result.outcome.word,
+                "seconds": round(result.seconds, 3),
+                "detail": result.detail,
+                "excused": list(result.known),
+            }
+            for result in report.results
+        ],
+    }

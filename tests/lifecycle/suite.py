@@ -1,0 +1,208 @@
+"""Run cases in guests: one guest for many, and a new one after each that failed."""
+
+import time
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from boot import accel
+from boot.artifacts import Artifacts
+from boot.console import GuestEnded
+from boot.machine import running
+from boot.outcome import Outcome
+from boot.qemu import SERVE, Vm
+from boot.topology import Topology
+from host.errors import LabError
+from host.files import emptied
+from tests.lifecycle.aftermath import Complained, check_aftermath, check_leaks, check_log
+from tests.lifecycle.bench import MODULE, Bench
+from tests.lifecycle.cases import Case
+from tests.lifecycle.drives import create_patterned
+from tests.lifecycle.limits import limits_for
+from verify.check import require
+
+BOOT = "boot"
+LEAKS = "no memory leaked by the kernel"
+DOWN = "power-off"
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What the suite runs on.
+
+    Attributes:
+        artifacts: the kernel and a root file system with the suite's program.
+        topology: the machine.
+        cpu: QEMU CPU model.
+        accel: the setting: ``auto``, ``kvm`` or ``tcg``.
+        accel_cache: where results of probing KVM are remembered.
+        instrumented: whether the kernel is one of the slow ones.
+        folder: gets a folder for each guest.
+    """
+
+    artifacts: Artifacts
+    topology: Topology
+    cpu: str
+    accel: str
+    accel_cache: Path
+    instrumented: bool
+    folder: Path
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a case ended.
+
+    Attributes:
+        name: of the case.
+        seed: that it got; the same seed does the same again.
+        outcome: passed, or what is wrong.
+        detail: what was seen, or what is wrong.
+        seconds: wall time.
+        known: names of complaints of the kernel that were excused.
+        log: the console log of the guest it ran in.
+    """
+
+    name: str
+    seed: int
+    outcome: Outcome
+    detail: str
+    seconds: float
+    known: tuple[str, ...]
+    log: Path
+
+    @property
+    def passed(self) -> bool:
+        """Whether everything was as it has to be."""
+        return self.outcome is Outcome.PASSED
+
+
+@dataclass(frozen=True)
+class Work:
+    """A case with the seed that it is to get."""
+
+    case: Case
+    seed: int
+
+
+class Suite:
+    """Runs cases and hands out each result as it comes."""
+
+    def __init__(self, inputs: Inputs, say: Callable[[str], None]) -> None:
+        emptied(inputs.folder)
+        self._inputs = inputs
+        self._guests = 0
+        vm = Vm(
+            topology=inputs.topology,
+            kernel=inputs.artifacts.bzimage,
+            initramfs=inputs.artifacts.initramfs,
+            drives=create_patterned(inputs.topology, inputs.folder),
+            cpu=inputs.cpu,
+            kernel_arguments=SERVE,
+        )
+        probe = inputs.folder / "probe"
+        self.accel = accel.resolve(inputs.accel, vm, probe, inputs.accel_cache, say)
+        self._vm = replace(vm, accel=self.accel)
+        self._limits = limits_for(self.accel, instrumented=inputs.instrumented)
+
+    def run(self, work: Sequence[Work]) -> Generator[Result]:
+        """Run cases in order, those of one kind of guest after the other.
+
+        A case that fails costs its guest: the next one begins in a new guest. Close the
+        generator to stop early.
+        """
+        for kind in dict.fromkeys(item.case.guest for item in work):
+            waiting = [item for item in work if item.case.guest == kind]
+            while waiting:
+                done = 0
+                for result in self._in_one_guest(waiting):
+                    yield result
+                    if result.name == BOOT:
+                        return  # the next guest would not come up either
+                    done += 1
+                waiting = waiting[done:]
+
+    def _in_one_guest(self, waiting: Sequence[Work]) -> Iterator[Result]:
+        """Run cases until one fails, or all are done; then the guest's end has a result too."""
+        self._guests += 1
+        folder = self._inputs.folder / f"guest-{self._guests}"
+        folder.mkdir()
+        run = _Runner(folder / "console.log", self._inputs.artifacts.release)
+        with running(self._vm, folder) as guest:
+            bench = Bench(guest, self._inputs.topology, self._limits, dict(self._images()))
+            booted = run.one(BOOT, 0, lambda: self._prepare(bench), bench)
+            if not booted.passed:
+                yield booted
+                return
+            for item in waiting:
+                result = run.case(item, bench)
+                yield result
+                if not result.passed:
+                    return
+            yield run.one(LEAKS, 0, lambda: check_leaks(bench), bench)
+            yield run.one(DOWN, 0, lambda: self._power_off(bench), bench)
+
+    def _images(self) -> Iterator[tuple[str, Path]]:
+        for serial, path in self._vm.drives.items():
+            assert path is not None
+            yield serial, path
+
+    def _prepare(self, bench: Bench) -> str:
+        bench.guest.console.wait_ready(self._limits.boot)
+        bench.run(f"modprobe {MODULE}")
+        bench.begin()
+        return ""
+
+    def _power_off(self, bench: Bench) -> str:
+        bench.guest.console.send("run bye poweroff -f")
+        bench.guest.console.drain(self._limits.shutdown)
+        code = bench.guest.wait_exit()
+        require(code == 0, f"QEMU ended with {code}")
+        return ""
+
+
+class _Runner:
+    """Turns what one guest does into results."""
+
+    def __init__(self, log: Path, release: str) -> None:
+        self._log = log
+        self._release = release
+
+    def case(self, item: Work, bench: Bench) -> Result:
+        def steps() -> str:
+            detail = item.case.run(bench, item.seed)
+            check_aftermath(bench, self._release)
+            return detail
+
+        return self.one(item.case.name, item.seed, steps, bench)
+
+    def one(self, name: str, seed: int, steps: Callable[[], str], bench: Bench) -> Result:
+        start = time.monotonic()
+        excused = len(bench.known)
+        outcome, detail = self._outcome(steps, bench)
+        return Result(
+            name,
+            seed,
+            outcome,
+            detail,
+            time.monotonic() - start,
+            tuple(bench.known[excused:]),
+            self._log,
+        )
+
+    def _outcome(self, steps: Callable[[], str], bench: Bench) -> tuple[Outcome, str]:
+        outcome, detail = Outcome.PASSED, ""
+        try:
+            detail = steps()
+        except GuestEnded as error:
+            outcome, detail = error.outcome, error.message
+        except Complained as error:
+            return error.outcome, error.message
+        except LabError as error:
+            outcome, detail = Outcome.FAILED, str(error)
+        try:
+            # What the kernel says of itself is the cause, or worse than what was seen of it.
+            check_log(bench, self._release)
+        except Complained as error:
+            return error.outcome, f"{error.message}; {detail}" if detail else error.message
+        return outcome, detail

@@ -1,0 +1,154 @@
+"""What doit runs: one pass of the suite, or passes for so many minutes."""
+
+import random
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+from boot.artifacts import built_in
+from boot.outcome import Outcome
+from boot.qemu import QEMU
+from boot.topology import load_topology
+from host.errors import LabError
+from host.files import remove
+from host.progress import Progress
+from host.tools import require_programs
+from kernel.choice import announce
+from kernel.selection import Selection
+from settings.paths import accel_cache
+from tests.lifecycle.cases import all_cases
+from tests.lifecycle.limits import is_instrumented
+from tests.lifecycle.program import pack_image
+from tests.lifecycle.report import Report, print_result, print_summary, write_report
+from tests.lifecycle.suite import Inputs, Suite, Work
+
+TOPOLOGY = "switch-q35"
+SEEDS = 1 << 32
+
+
+class NotClean(LabError):
+    """A case failed, or the kernel complained; the exit code tells which."""
+
+    def __init__(self, outcome: Outcome, cause: str) -> None:
+        super().__init__(f"life cycle: {outcome.word}: {cause}")
+        self.exit_code = outcome.exit_code
+
+
+def lifecycle(selection: Selection) -> None:
+    """Run every case once: all of them, also after one that failed.
+
+    Raises:
+        NotClean: a case did not pass.
+        LabError: nothing could be run.
+    """
+    suite, report = _begin(selection, "lifecycle")
+    with closing(suite.run(next(orders(report.seed)))) as results:
+        for result in results:
+            report.results.append(result)
+            print_result(result)
+    report.passes = 1
+    _end(report)
+
+
+def soak(selection: Selection) -> None:
+    """Run every case once, then again in random order until the minutes are over.
+
+    Raises:
+        NotClean: a case did not pass; it is the last one that was run.
+        LabError: nothing could be run.
+    """
+    suite, report = _begin(selection, "soak")
+    minutes = selection.settings.minutes
+    with Progress(f"soak, {minutes} min") as progress:
+        soak_until(suite, report, time.monotonic() + 60 * minutes, progress)
+    _end(report)
+
+
+def soak_until(suite: Suite, report: Report, deadline: float, progress: Progress) -> None:
+    """Run passes until a clock of :func:`time.monotonic`, or the first failure."""
+    for work in orders(report.seed):
+        with closing(suite.run(work)) as results:
+            for result in results:
+                report.results.append(result)
+                progress.update(
+                    f"pass {report.passes + 1}, {len(report.results)} cases, {result.name}"
+                )
+                if not result.passed:
+                    return
+                # The first pass is always a whole one: fewer minutes do not leave cases out.
+                if report.passes and time.monotonic() >= deadline:
+                    return
+        report.passes += 1
+        if time.monotonic() >= deadline:
+            return
+
+
+def orders(seed: int) -> Iterator[list[Work]]:
+    """Yield all cases with their seeds, in order first, and shuffled ever after."""
+    source = random.Random(seed)
+    cases = all_cases()
+    while True:
+        yield [Work(case, source.randrange(1, SEEDS)) for case in cases]
+        source.shuffle(cases)
+
+
+def inputs_of(selection: Selection, folder: Path) -> Inputs:
+    """Return what a selection asks to run the suite on.
+
+    Raises:
+        LabError: a topology that does not serve, or nothing has been built.
+    """
+    settings = selection.settings
+    if settings.topology != TOPOLOGY:
+        raise LabError(
+            f"the life-cycle suite plugs and unplugs drives below one switch of the q35 machine: "
+            f"it runs on {TOPOLOGY}, not on {settings.topology}",
+            hint=f"leave out topology={settings.topology}",
+        )
+    workspace = selection.workspace
+    topology = load_topology(selection.topology_file)
+    artifacts = built_in(workspace)
+    image = pack_image(workspace, folder.with_name(f"{folder.name}-image"))
+    return Inputs(
+        artifacts=replace(artifacts, initramfs=image),
+        topology=topology,
+        cpu=settings.cpu or topology.cpu,
+        accel=settings.accel,
+        accel_cache=accel_cache(),
+        instrumented=is_instrumented(workspace.dot_config),
+        folder=folder,
+    )
+
+
+def _begin(selection: Selection, kind: str) -> tuple[Suite, Report]:
+    require_programs(QEMU)
+    if text := announce(selection.choice):
+        _say(text)
+    folder = selection.workspace.root / kind
+    path = folder.with_name(f"{kind}.json")
+    remove(path)  # of an earlier run: it must not be taken for this one's
+    inputs = inputs_of(selection, folder)
+    suite = Suite(inputs, _say)
+    report = Report(
+        path=path,
+        kernel=inputs.artifacts.source,
+        release=inputs.artifacts.release,
+        fragments=tuple(fragment.stem for fragment in selection.settings.config),
+        accel=suite.accel,
+        seed=selection.settings.seed or random.SystemRandom().randrange(1, SEEDS),
+    )
+    _say(f"   Linux {report.release}, {suite.accel}, seed {report.seed}")
+    return suite, report
+
+
+def _end(report: Report) -> None:
+    write_report(report)
+    print_summary(report)
+    if report.outcome is not Outcome.PASSED:
+        raise NotClean(report.outcome, report.cause)
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)

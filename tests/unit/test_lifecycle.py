@@ -1,0 +1,281 @@
+"""The life-cycle suite's own logic; tests/integration runs it on a real kernel."""
+
+import json
+import random
+import re
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from boot.outcome import Outcome
+from boot.topology import load_topology
+from host.progress import Progress
+from kernel.source import SourceRecord
+from settings.paths import CONFIGS, PROJECT
+from tests.lifecycle import drives
+from tests.lifecycle.bench import State, parse_state
+from tests.lifecycle.cases import INSIDE, MAIN, RESETS, all_cases
+from tests.lifecycle.events import EVENTS
+from tests.lifecycle.holders import HOLDERS, Left, parse_left
+from tests.lifecycle.known import KNOWN, examine
+from tests.lifecycle.limits import is_instrumented, limits_for
+from tests.lifecycle.mutations import MUTATIONS, Mutation, mutate
+from tests.lifecycle.program import GUEST, NAME
+from tests.lifecycle.report import Report, print_summary, write_report
+from tests.lifecycle.suite import Result, Suite, Work
+from tests.lifecycle.task import orders, soak_until
+
+STATE = (
+    "node p2pmem0 0000:03:00.0 100\nnode p2pmem1 0000:04:00.0 200\ndrive d1 0000:03:00.0 nvme0n1"
+)
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the guest's program, compiled without a warning."""
+    output = tmp_path_factory.mktemp("program")
+    done = subprocess.run(
+        ["make", "-C", str(GUEST), f"O={output}", "CC=gcc", "CFLAGS=-O2 -Werror"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return output / NAME
+
+
+def test_every_holder_meets_every_event() -> None:
+    names = [case.name for case in all_cases()]
+
+    assert len(names) == len(set(names)) == len(INSIDE) + len(HOLDERS) * len(EVENTS)
+    for holder in HOLDERS:
+        for event in EVENTS:
+            assert f"{holder.name} x {event.name}" in names
+    guests = {case.guest for case in all_cases() if "function-level reset" in case.name}
+    assert guests == {RESETS}
+    assert {case.guest for case in all_cases()} == {MAIN, RESETS}
+
+
+def test_every_case_of_the_program_is_run(program: Path) -> None:
+    listed = subprocess.run([program, "cases"], capture_output=True, text=True, check=True)
+
+    assert listed.stdout.split() == [item.name for item in INSIDE]
+
+
+def test_a_mistake_on_the_command_line_is_told(program: Path) -> None:
+    for words in ([], ["nothing"], ["case", "no-such", "m", "d", "1", "1"], ["await", "x"]):
+        done = subprocess.run([program, *words], capture_output=True, text=True, check=False)
+        assert done.returncode == 2
+        assert done.stdout.startswith("Bail out! ")
+
+
+def test_an_event_that_does_not_end_is_not_waited_for_for_ever(
+    program: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "event"
+    out.write_text("begin 5 77\n")
+    done = subprocess.run(
+        [program, "await", out, "0.1"], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (3, "begin 5 77\n")
+
+    out.write_text("begin 5 77\nend 9 EBUSY\n")
+    done = subprocess.run(
+        [program, "await", out, "0.1"], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, "begin 5 77\nend 9 EBUSY\n")
+
+
+def test_host_and_guest_mean_the_same_pattern() -> None:
+    header = (GUEST / "lifecycle.h").read_text()
+    for name, value in (
+        ("PATTERN_START", f"({drives.PATTERN_START >> 20} * MIB)"),
+        ("PATTERN_LENGTH", f"({drives.PATTERN_LENGTH >> 20} * MIB)"),
+        ("PATTERN_KEY", f"{drives.PATTERN_KEY:#x}ULL"),
+    ):
+        assert re.search(rf"^#define {name}\s+{re.escape(value)}$", header, re.M), name
+
+
+def test_images_hold_the_pattern(tmp_path: Path) -> None:
+    topology = load_topology(CONFIGS / "topologies/switch-q35.toml")
+
+    paths = drives.create_patterned(topology, tmp_path)
+
+    for drive in topology.drives:
+        content = paths[drive.serial].read_bytes()
+        assert len(content) == drive.drive_bytes
+        at = drives.PATTERN_START + 4096
+        word = int.from_bytes(content[at : at + 8], "little")
+        assert word == at ^ drives.PATTERN_KEY
+        assert not any(content[: drives.PATTERN_START])
+
+
+def test_what_is_not_as_it_was_is_told() -> None:
+    before = parse_state(STATE)
+
+    assert before == State(
+        {"0000:03:00.0": ("p2pmem0", 100), "0000:04:00.0": ("p2pmem1", 200)}, {"d1": "nvme0n1"}
+    )
+    assert before.differs(before) == ""
+    # A drive may come back under another name.
+    assert before.differs(parse_state(STATE.replace("nvme0n1", "nvme2n1"))) == ""
+    for old, new, told in (
+        ("03:00.0 100", "03:00.0 96", "available of 0000:03:00.0 is 96 bytes, it was 100"),
+        ("node p2pmem0", "node p2pmem2", "/dev/p2pmem0 of 0000:03:00.0 is p2pmem2 now"),
+        ("node p2pmem1 0000:04:00.0 200\n", "", "there is no /dev/p2pmemN of 0000:04:00.0"),
+        ("\ndrive d1 0000:03:00.0 nvme0n1", "", "drives are gone: d1"),
+        ("node p2pmem0", "node p2pmem7 0000:05:00.0 1\nnode p2pmem0", "more nodes than before"),
+    ):
+        assert told in before.differs(parse_state(STATE.replace(old, new)))
+
+
+def test_what_a_holder_is_left_with() -> None:
+    assert parse_left("mmap ENODEV\n") == Left(None, "", "", "ENODEV")
+    assert parse_left("transfer 5 9 whole\ncontent kept\nmmap 0\n") == Left(9, "whole", "kept", "0")
+
+
+LOCKDEP = [
+    "[   9.1] WARNING: possible circular locking dependency detected",
+    "[   9.1] 6.12.117 #1 Tainted: G           O",
+    "[   9.1]        nvme_start_freeze+0x5c/0xb0",
+    "[   9.1]        nvme_reset_prepare+0x1d/0x30",
+]
+
+
+def test_only_a_complaint_that_fits_its_rule_in_all_is_excused() -> None:
+    (found,) = examine(["quiet", *LOCKDEP, "quiet"], "6.12.117")
+    assert found.known is KNOWN[0]
+
+    for lines, release in (
+        (LOCKDEP, "6.6.1"),
+        (LOCKDEP[:3], "6.12.117"),
+        ([*LOCKDEP, "[   9.1]        p2pmem_revoke+0x5c/0xb0"], "6.12.117"),
+        ([LOCKDEP[0].replace("locking", "loading"), *LOCKDEP[1:]], "6.12.117"),
+        # What follows another complaint is about that one.
+        ([LOCKDEP[0], "WARNING: CPU: 0 PID: 5", *LOCKDEP[1:]], "6.12.117"),
+    ):
+        assert examine(lines, release)[0].known is None
+
+
+def test_a_data_race_is_excused_unless_the_module_is_in_it() -> None:
+    race = ["BUG: KCSAN: data-race in blk_x / nvme_y", "read to 0xffff of 8 bytes by task 1:"]
+
+    assert [item.known for item in examine(race, "6.12.1")] == [KNOWN[1]]
+    assert [item.known for item in examine([*race, " p2pmem_mmap+0x1/0x2 [p2pmem_pci]"], "")] == [
+        None
+    ]
+
+
+def test_limits_are_longer_where_the_kernel_is_slow(tmp_path: Path) -> None:
+    config = tmp_path / ".config"
+    config.write_text("CONFIG_PCI=y\n# CONFIG_KASAN is not set\n")
+    assert not is_instrumented(config)
+    config.write_text("CONFIG_KASAN=y\n")
+    assert is_instrumented(config)
+
+    plain, slow = (limits_for("tcg", instrumented=item) for item in (False, True))
+    assert slow.event > plain.event > limits_for("kvm", instrumented=False).event
+
+
+@pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda item: item.name)
+def test_a_mutation_changes_the_module_as_it_is_now(mutation: Mutation, tmp_path: Path) -> None:
+    mutate(PROJECT / "p2pmem-pci", mutation, tmp_path / "mutated")
+
+    changed = (tmp_path / "mutated" / mutation.file).read_text()
+    assert changed != (PROJECT / "p2pmem-pci" / mutation.file).read_text()
+    assert mutation.case in [case.name for case in all_cases()]
+
+
+def test_a_mutation_whose_text_is_gone_is_an_error(tmp_path: Path) -> None:
+    gone = replace(MUTATIONS[0], old="text that nobody wrote")
+
+    with pytest.raises(AssertionError, match=r"its text is 0 times in p2pmem_mmap\.c"):
+        mutate(PROJECT / "p2pmem-pci", gone, tmp_path / "mutated")
+
+
+class FakeSuite(Suite):
+    """Hands out results without a guest."""
+
+    def __init__(self, failing: str = "", log: Path = Path("console.log")) -> None:
+        self.failing = failing
+        self.log = log
+        self.begun = 0
+
+    def run(self, work: Sequence[Work]) -> Iterator[Result]:  # type: ignore[override]
+        self.begun += 1
+        for item in work:
+            bad = item.case.name == self.failing and self.begun > 1
+            yield Result(
+                item.case.name,
+                item.seed,
+                Outcome.OOPS if bad else Outcome.PASSED,
+                "the kernel says: BUG" if bad else "",
+                0.0,
+                (),
+                self.log,
+            )
+
+
+def report(folder: Path) -> Report:
+    kernel = SourceRecord("6.12", "6.12", "", "apt", "6.12.117", folder)
+    return Report(folder / "soak.json", kernel, "6.12.117", ("debug",), "tcg", 7)
+
+
+def test_a_soak_is_one_whole_pass_at_least(tmp_path: Path) -> None:
+    told = report(tmp_path)
+
+    soak_until(FakeSuite(), told, time.monotonic() - 1, Progress("soak"))
+
+    assert told.passes == 1
+    assert [item.name for item in told.results] == [case.name for case in all_cases()]
+    assert told.outcome is Outcome.PASSED
+
+
+def test_a_soak_ends_at_the_first_complaint(tmp_path: Path) -> None:
+    told = report(tmp_path)
+
+    soak_until(FakeSuite("dup"), told, time.monotonic() + 3600, Progress("soak"))
+
+    assert told.passes == 1
+    assert [item.name for item in told.bad] == ["dup"]
+    assert told.results[-1].name == "dup"
+    assert (told.outcome, told.cause) == (Outcome.OOPS, "dup: the kernel says: BUG")
+
+
+def test_the_same_seed_gives_the_same_soak() -> None:
+    def first_three(seed: int) -> list[list[tuple[str, int]]]:
+        found = orders(seed)
+        return [[(item.case.name, item.seed) for item in next(found)] for _ in range(3)]
+
+    assert first_three(7) == first_three(7)
+    assert first_three(7) != first_three(8)
+    one, two, three = first_three(random.SystemRandom().randrange(1 << 32))
+    assert [name for name, _ in one] == [case.name for case in all_cases()]
+    assert [name for name, _ in two] != [name for name, _ in three]
+    assert sorted(name for name, _ in two) == sorted(name for name, _ in one)
+
+
+def test_the_report_tells_everything(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    told = report(tmp_path)
+    assert told.outcome is Outcome.FAILED  # nothing was run
+    good = Result("a", 1, Outcome.PASSED, "fine", 0.5, ("known fault",), tmp_path / "log")
+    told.results += [
+        good,
+        replace(good, name="b", outcome=Outcome.WARNING, detail="leak", known=()),
+    ]
+
+    write_report(told)
+    print_summary(told)
+
+    data = json.loads(told.path.read_text())
+    assert (data["outcome"], data["exit_code"], data["cause"]) == ("warning", 11, "b: leak")
+    assert data["excused"] == {"known fault": 1}
+    assert [case["seed"] for case in data["cases"]] == [1, 1]
+    printed = capsys.readouterr().out
+    assert "WARNING: 1 of 2 cases passed" in printed
+    assert "Linux 6.12.117 +debug" in printed
+    assert "excused 1 times: known fault" in printed
