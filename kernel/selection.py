@@ -41,7 +41,7 @@ IMAGE_SETTINGS = {
     "kernel", "config", "module", "tool", "rootfs", "topology", "scenario", "cpu",
 }  # fmt: skip
 # Settings that few tasks read, and which; and those that they must not be given with, since the
-# file named by the setting decides them, or the task does not read them.
+# file named by the setting decides them.
 NO_OTHERS: frozenset[str] = frozenset()
 SOLE_READERS = (
     (
@@ -50,9 +50,9 @@ SOLE_READERS = (
         {*IMAGE_SETTINGS, "jobs", "gdb", "keep"},
     ),
     ("manifest", ("reproduce",), {"rootfs", "topology", "scenario", "cpu", "gdb", "keep"}),
-    ("against", ("bench",), {"scenario", "gdb", "keep"}),
-    ("runs", ("bench",), {"scenario", "gdb", "keep"}),
-    ("trees", ("compat",), {"gdb", "keep"}),
+    ("against", ("bench",), NO_OTHERS),
+    ("runs", ("bench",), NO_OTHERS),
+    ("trees", ("compat",), NO_OTHERS),
     ("minutes", ("soak",), NO_OTHERS),
     ("seed", ("lifecycle", "soak"), NO_OTHERS),
 )

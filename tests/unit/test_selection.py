@@ -145,7 +145,6 @@ def test_checkout_where_no_kernel_can_be_built(
         (["manifest=b", "topology=switch", "reproduce"], "manifest= and topology= do not"),
         (["against=b"], "against= is for `doit bench` alone, not for `doit verify`"),
         (["runs=2", "verify"], "runs= is for `doit bench` alone"),
-        (["against=b", "keep=1", "bench"], "against= and keep= do not go together"),
         (["bundle=b", "module=own"], "bundle= and module= do not go together"),
         (["bundle=b", "tool=own"], "bundle= and tool= do not go together"),
         (["bundle=b", "rootfs=tools"], "bundle= and rootfs= do not go together"),
