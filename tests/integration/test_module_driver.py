@@ -177,6 +177,13 @@ def test_uninstalling_leaves_nothing(workspace: Workspace, tmp_path: Path) -> No
     assert files_below(tmp_path / "root") == {}
 
 
+def test_the_module_says_what_it_is(installed: Path) -> None:
+    data = installed_module(installed).read_bytes()
+    for field in ("license=GPL", "author=", "description=", "alias=pci:v00001AF4d00001110s"):
+        assert f"\0{field}".encode() in b"\0" + data, field
+    assert b"parm=bar:" in data
+
+
 def test_only_the_shared_memory_card_is_taken_unasked(machine: Machine) -> None:
     addresses = machine.run(f"cat {CLASS}/*/pci_address").split()
     assert addresses == [CARD, "0000:03:00.0", DRIVE]
