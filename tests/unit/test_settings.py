@@ -74,8 +74,8 @@ def test_unknown_setting_gets_the_nearest_name_and_the_list(root: Root) -> None:
 
     assert caught.value.message == "unknown setting 'kernal'. Did you mean 'kernel'?"
     assert caught.value.hint == (
-        "there are: accel, bundle, config, cpu, gdb, jobs, keep, kernel, manifest, scenario, "
-        "topology"
+        "there are: accel, against, bundle, config, cpu, gdb, jobs, keep, kernel, manifest, "
+        "runs, scenario, topology"
     )
     assert caught.value.exit_code == 64
 
