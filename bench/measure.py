@@ -80,7 +80,8 @@ def measure(session: Session, plan: Plan, report: Callable[[Group], None]) -> It
 def _group(session: Session, plan: Plan, memory: Memory, size: int) -> Group:
     trial = Amount(max(TRIAL // size, 1), 1)
     rate = _told(session, memory, size, trial)["throughput"]
-    much = amount(plan, size, rate)
+    room = min(drive.drive_bytes for drive in session.topology.drives)
+    much = amount(plan, size, rate, room)
     series = [Series(variant) for variant in variants(plan, memory, size)]
     for turn in range(plan.runs):
         # Who comes first changes, should the one after have it better, or worse.

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 KIB, MIB = 1 << 10, 1 << 20
 SIZES = (4 * KIB, 64 * KIB, MIB)  # bytes of a chunk
-RANGE = 32 * MIB  # bytes of each drive that are copied at most
 # Bytes of device memory that a variant may take: CMBs have 16 MiB and hold the driver's queues too.
 MOST_MEMORY = 8 * MIB
 OURS, AGAINST = "p2pmem-test", "against"  # programs in the guest's /bin
@@ -78,9 +77,13 @@ class Amount:
     times: int
 
 
-def amount(plan: Plan, size: int, rate: float) -> Amount:
-    """Return what takes about ``plan.seconds`` at ``rate`` (bytes per second)."""
-    most, least = RANGE // size, max(item.in_flight for item in OWN)
+def amount(plan: Plan, size: int, rate: float, room: int) -> Amount:
+    """Return what takes about ``plan.seconds`` at ``rate`` (bytes per second).
+
+    A program's start is measured with it, so it copies as much of the ``room`` bytes as it can
+    before it is started again.
+    """
+    most, least = room // size, max(item.in_flight for item in OWN)
     wanted = round(rate * plan.seconds / size)
     chunks = min(max(wanted, least), most)
     return Amount(chunks, max(1, round(wanted / chunks)))
