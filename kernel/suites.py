@@ -160,8 +160,16 @@ def _stanzas(members: Sequence[str], found: Mirrors, keyring: Path) -> Iterator[
 
 
 def _lists(name: str, **places: Path) -> Lists:
-    sources = {"Dir_Etc_SourceList": _file(name), "Dir_Etc_SourceParts": _folder() / "none"}
-    return private(_folder(), **sources, **places)
+    none = _folder() / "none"
+    # Neither may pins and a default release of the machine decide about releases of others.
+    apart: dict[str, Path | str] = {
+        "Dir_Etc_SourceList": _file(name),
+        "Dir_Etc_SourceParts": none,
+        "Dir_Etc_Preferences": none,
+        "Dir_Etc_PreferencesParts": none,
+        "APT_Default-Release": "",
+    }
+    return private(_folder(), **apart, **places)
 
 
 def _file(name: str) -> Path:
