@@ -53,20 +53,20 @@ def own() -> Lists:
     return private(apt_dir())
 
 
-def private(folder: Path, **places: Path) -> Lists:
+def private(folder: Path, **options: Path | str) -> Lists:
     """Return lists that are kept below a folder.
 
     Args:
         folder: has ``lists`` and ``cache``; there may be nothing yet.
-        places: further directories and files of apt.conf(5), with ``_`` for ``::``.
+        options: further ones of apt.conf(5), with ``_`` for ``::``.
     """
-    all_places = {"Dir_State_Lists": folder / "lists", "Dir_Cache": folder / "cache", **places}
-    options = [
+    given = {"Dir_State_Lists": folder / "lists", "Dir_Cache": folder / "cache", **options}
+    words = [
         word
-        for name, path in all_places.items()
-        for word in ("-o", f"{name.replace('_', '::')}={path}")
+        for name, value in given.items()
+        for word in ("-o", f"{name.replace('_', '::')}={value}")
     ]
-    return Lists(("-c", str(CONFIGURATION), *options))
+    return Lists(("-c", str(CONFIGURATION), *words))
 
 
 def have_own() -> bool:

@@ -139,7 +139,7 @@ def refreshed() -> tuple[Lists, str]:
             hint=f"the releases are {', '.join(suites.releases)}; see {FILE}",
         )
     with no_space_named(_folder()):
-        _folder().mkdir(parents=True, exist_ok=True)
+        _none().mkdir(parents=True, exist_ok=True)
         for name, members in _sources(suites).items():
             write_text(_file(name), "\n".join(_stanzas(members, found, suites.keyring)))
     reason = "of all suites that a kernel may come from; the lab keeps them"
@@ -160,12 +160,24 @@ def _stanzas(members: Sequence[str], found: Mirrors, keyring: Path) -> Iterator[
 
 
 def _lists(name: str, **places: Path) -> Lists:
-    sources = {"Dir_Etc_SourceList": _file(name), "Dir_Etc_SourceParts": _folder() / "none"}
-    return private(_folder(), **sources, **places)
+    # Neither may pins and a default release of the machine decide about releases of others.
+    apart: dict[str, Path | str] = {
+        "Dir_Etc_SourceList": _file(name),
+        "Dir_Etc_SourceParts": _none(),
+        "Dir_Etc_Preferences": _none() / "preferences",
+        "Dir_Etc_PreferencesParts": _none(),
+        "APT_Default-Release": "",
+    }
+    return private(_folder(), **apart, **places)
 
 
 def _file(name: str) -> Path:
     return _folder() / f"{name}.sources"
+
+
+def _none() -> Path:
+    """Return a directory in which nothing is."""
+    return _folder() / "none"
 
 
 def _folder() -> Path:

@@ -56,6 +56,7 @@ def test_lists_and_sources_are_private(monkeypatch: pytest.MonkeyPatch, tmp_path
     assert f"Dir::Etc::SourceList={folder}/all.sources" in lists.options
     assert f"Dir::Etc::SourceParts={folder}/none" in lists.options
     assert f"Dir::State::Lists={folder}/lists" in lists.options
+    assert "APT::Default-Release=" in lists.options
     # No mirror of security updates is known, so that suite is not asked for.
     assert (folder / "sid.sources").read_text() == (
         "Types: deb\nURIs: http://one.invalid/debian\nSuites: sid\nComponents: main\n"
