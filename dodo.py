@@ -263,21 +263,27 @@ def task_compat() -> Task:
     }
 
 
+def in_guests(function: str) -> tuple[Any, list[Any]]:
+    """Return the action that runs the life-cycle suite: one at a time, on what is built."""
+    lock = AT.root / "lifecycle.lock"
+    return (stage("tests.lifecycle.task", function, lock=lock, reads=AT.lock), [SELECTED])
+
+
 def task_lifecycle() -> Task:
     """cross who holds device memory with all that can happen to it: the module's own suite"""
     return {
-        "actions": [(stage("tests.lifecycle.task", "lifecycle", reads=AT.lock), [SELECTED])],
+        "actions": [in_guests("lifecycle")],
         "task_dep": ["build"],
-        "clean": cleaning(*AT.root.glob("lifecycle*")),
+        "clean": cleaning(AT.root / "lifecycle", AT.root / "lifecycle-image"),
     }
 
 
 def task_soak() -> Task:
     """run the life-cycle suite again and again: doit soak minutes=10"""
     return {
-        "actions": [(stage("tests.lifecycle.task", "soak", reads=AT.lock), [SELECTED])],
+        "actions": [in_guests("soak")],
         "task_dep": ["build"],
-        "clean": cleaning(*AT.root.glob("soak*")),
+        "clean": cleaning(AT.root / "soak"),
     }
 
 

@@ -110,7 +110,7 @@ def inputs_of(selection: Selection, folder: Path) -> Inputs:
     workspace = selection.workspace
     topology = load_topology(selection.topology_file)
     artifacts = built_in(workspace)
-    image = pack_image(workspace, folder.with_name(f"{folder.name}-image"))
+    image = pack_image(workspace, workspace.root / "lifecycle-image")
     return Inputs(
         artifacts=replace(artifacts, initramfs=image),
         topology=topology,
@@ -127,7 +127,7 @@ def _begin(selection: Selection, kind: str) -> tuple[Suite, Report]:
     if text := announce(selection.choice):
         _say(text)
     folder = selection.workspace.root / kind
-    path = folder.with_name(f"{kind}.json")
+    path = folder / f"{kind}.json"
     remove(path)  # of an earlier run: it must not be taken for this one's
     inputs = inputs_of(selection, folder)
     suite = Suite(inputs, _say)

@@ -139,10 +139,11 @@ def test_what_a_holder_is_left_with() -> None:
 
 
 LOCKDEP = [
-    "[   9.1] WARNING: possible circular locking dependency detected",
-    "[   9.1] 6.12.117 #1 Tainted: G           O",
-    "[   9.1]        nvme_start_freeze+0x5c/0xb0",
-    "[   9.1]        nvme_reset_prepare+0x1d/0x30",
+    "[   69.478065] WARNING: lock held when returning to user space!",
+    "[   69.478798] 6.12.117 #1 Tainted: G           O      ",
+    "[   69.479257] p2pmem-lifecycl/70 is leaving the kernel with locks still held!",
+    "[   69.480779]  #0: ffff8880048c9278 (&q->q_usage_counter(io)#2){++++}-{0:0}, "
+    "at: nvme_start_freeze+0x96/0xc7",
 ]
 
 
@@ -154,7 +155,8 @@ def test_only_a_complaint_that_fits_its_rule_in_all_is_excused() -> None:
         (LOCKDEP, "6.6.1"),
         (LOCKDEP[:3], "6.12.117"),
         ([*LOCKDEP, "[   9.1]        p2pmem_revoke+0x5c/0xb0"], "6.12.117"),
-        ([LOCKDEP[0].replace("locking", "loading"), *LOCKDEP[1:]], "6.12.117"),
+        ([*LOCKDEP, " #1: ffff8880048c92b0 (&node->lock){+.+.}, at: fault+0x96/0xc7"], "6.12.117"),
+        (["[   9.1] WARNING: possible recursive locking detected", *LOCKDEP[1:]], "6.12.117"),
         # What follows another complaint is about that one.
         ([LOCKDEP[0], "WARNING: CPU: 0 PID: 5", *LOCKDEP[1:]], "6.12.117"),
     ):

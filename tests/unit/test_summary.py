@@ -152,6 +152,7 @@ Not run: Rebuild.
 | types | not run | - | - | - |
 | unit | passed | 1, 0 failed, 0 skipped | 31 | 2026-11-24T12:00:00+00:00 |
 | kernel | not run | - | - | - |
+| debug | not run | - | - | - |
 
 ## Bundles
 
