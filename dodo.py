@@ -8,12 +8,14 @@ from typing import Any
 from doit.tools import config_changed
 
 from host.reserve import keep
+from host.sources import sources_below
 from host.stamps import COMPILING, stamp
 from host.task import EXPECTED, Reporter, as_made, as_then, report, stage
 from kernel.external import module_sources
 from kernel.registry import TreeKernel
 from kernel.selection import DEFAULT_TASK, only_shows, select
 from rootfs.linked import stamps_of_linked
+from rootfs.packed import stamps_of_packed
 from rootfs.sources import tool_sources
 from settings.paths import BUILD, DIST, PROJECT, TESTS, invoked_from
 
@@ -28,8 +30,9 @@ try:
 except EXPECTED as error:
     sys.exit(report(error).exit_code)
 
-MODULE = PROJECT / "p2pmem-pci"
-TOOL = PROJECT / "p2pmem-test"
+MODULE = SELECTED.settings.module or PROJECT / "p2pmem-pci"
+TOOL = SELECTED.settings.tool or PROJECT / "p2pmem-test"
+OWN_MODULE, OWN_TOOL = SELECTED.settings.module, SELECTED.settings.tool
 # Flags and environment of every compilation: after an edit, make has to look through all of them.
 RECIPE = (PROJECT / "kernel/kbuild.py", PROJECT / "kernel/environment.py")
 PROGRAMS = {name: stamp(name) for name in COMPILING}
@@ -54,6 +57,11 @@ DOIT_CONFIG = {
 def cleaning(*paths: Path) -> list[Any]:
     """Return what `doit clean` does for a task; it waits for a stage that works in this folder."""
     return [(stage("host.files", "discard", lock=AT.lock), [path]) for path in paths]
+
+
+def there(sources: list[Path]) -> list[Path]:
+    """Return the sources that doit can look into: a user's folder may have links to nothing."""
+    return [path for path in sources if path.is_file()]
 
 
 def task_source() -> Task:
@@ -95,29 +103,39 @@ def task_kernel() -> Task:
 
 
 def task_module() -> Task:
-    """build the kernel module p2pmem_pci.ko"""
+    """build the kernel module p2pmem_pci.ko, or your own"""
+    sources = sources_below(MODULE) if OWN_MODULE else module_sources(MODULE)
     return {
         "actions": [(stage("kernel.task", "module", lock=AT.lock), [SELECTED, MODULE])],
-        "file_dep": [*RECIPE, AT.symbols, AT.dot_config, *module_sources(MODULE)],
+        "file_dep": [*RECIPE, AT.symbols, AT.dot_config, *there(sources)],
         "targets": [AT.module],
         # In a user's own tree a header may change, and Module.symvers stay the same.
         "uptodate": [config_changed({"programs": PROGRAMS}), as_made, not OWN_TREE],
-        "clean": [(stage("host.unfinished", "discard", lock=AT.lock), [AT.module_dir])],
+        "clean": [
+            (stage("host.unfinished", "discard", lock=AT.lock), [AT.module_dir]),
+            *(cleaning(AT.module) if OWN_MODULE else ()),
+        ],
     }
 
 
 def task_tool() -> Task:
-    """build the user-space tool p2pmem-test, static"""
+    """build the user-space tool p2pmem-test, static, or your own"""
+    sources = sources_below(TOOL) if OWN_TOOL else tool_sources(TOOL)
+    recipe = [PROJECT / "rootfs" / name for name in ("task.py", *["own_tool.py"] * bool(OWN_TOOL))]
     return {
         "actions": [(stage("rootfs.task", "tool", lock=AT.lock), [SELECTED, TOOL])],
-        "file_dep": [*RECIPE, PROJECT / "rootfs/task.py", *tool_sources(TOOL)],
-        "targets": [AT.tool, AT.tool_links],
+        "file_dep": [*RECIPE, *recipe, *there(sources)],
+        # What a user's own was linked from, only its own Makefile knows.
+        "targets": [AT.tool, *([] if OWN_TOOL else [AT.tool_links])],
         "uptodate": [
             config_changed({"programs": PROGRAMS}),
             as_then("linked", lambda: stamps_of_linked(AT.tool_links)),
             as_made,
         ],
-        "clean": [(stage("host.unfinished", "discard", lock=AT.lock), [AT.tool_dir])],
+        "clean": [
+            (stage("host.unfinished", "discard", lock=AT.lock), [AT.tool_dir]),
+            *(cleaning(AT.tool) if OWN_TOOL else ()),
+        ],
     }
 
 
@@ -130,6 +148,7 @@ def task_initramfs() -> Task:
         "targets": [AT.initramfs],
         "uptodate": [
             config_changed({"busybox": stamp("busybox"), "lz4": stamp("lz4")}),
+            as_then("packed", lambda: stamps_of_packed(AT.packed)),
             as_made,
         ],
         "clean": cleaning(AT.rootfs),

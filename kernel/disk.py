@@ -73,7 +73,7 @@ def _stages(workspace: Workspace, selection: Selection) -> Iterator[tuple[Path, 
 
 def _words(workspace: Workspace, selection: Selection) -> list[str] | None:
     """Return the settings that select a workspace; None if they cannot be told from it."""
-    if workspace == selection.workspace:
+    if workspace.root == selection.workspace.root:
         return [
             f"{name}={text}"
             for name, text in selection.given.items()

@@ -1,5 +1,7 @@
 """From a command line to one build: the settings, the kernel they mean, and where it is built."""
 
+import hashlib
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -33,15 +35,19 @@ KERNELLESS = {
 # Tasks to which all words behind them belong.
 TAKING_WORDS = {"compare"}
 DEFAULT_TASK = "verify"  # what plain `doit` does
+# Settings that decide what an image is.
+IMAGE_SETTINGS = {
+    "kernel", "config", "module", "tool", "rootfs", "topology", "scenario", "cpu",
+}  # fmt: skip
 # Settings that one task reads; and those that it must not be given with, since the file named
 # by the setting decides them.
 SOLE_READERS = (
     (
         "bundle",
         "verify",
-        {"kernel", "config", "topology", "scenario", "cpu", "jobs", "gdb", "keep"},
+        {*IMAGE_SETTINGS, "jobs", "gdb", "keep"},
     ),
-    ("manifest", "reproduce", {"topology", "scenario", "cpu", "gdb", "keep"}),
+    ("manifest", "reproduce", {"rootfs", "topology", "scenario", "cpu", "gdb", "keep"}),
 )
 
 
@@ -74,7 +80,9 @@ class Selection:
         settings = self.settings
         usual = (settings.topology, _usual_scenario(settings.topology))
         scenario = self.scenario if self.scenario not in usual else ""
-        return "+".join(filter(None, (settings.topology, settings.cpu, scenario)))
+        at = self.workspace
+        chosen = (settings.cpu, scenario, at.own_module, at.own_tool, *at.rootfs_parts)
+        return "+".join(filter(None, (settings.topology, *chosen)))
 
     @property
     def scenario(self) -> str:
@@ -119,7 +127,26 @@ def select(argv: Sequence[str]) -> Selection:
         _require_tree(choice.kernel.tree, settings.kernel)
     # Another set of fragments is another kernel: both stay built, side by side.
     label = "+".join([choice.label, *(plain(path.stem) for path in settings.config)])
-    return Selection(settings, choice, Workspace(BUILD / label), given, builds=needed)
+    workspace = Workspace(
+        BUILD / label,
+        own_module=own_label("module", settings.module),
+        own_tool=own_label("tool", settings.tool),
+        rootfs_parts=() if settings.rootfs == "plain" else (settings.rootfs,),
+    )
+    return Selection(settings, choice, workspace, given, builds=needed)
+
+
+def own_label(kind: str, folder: Path | None) -> str:
+    """Return the name of what is built from a user's own folder: another one for each folder."""
+    if folder is None:
+        return ""
+    digest = hashlib.sha256(os.fsencode(folder)).hexdigest()
+    return f"{kind}-{plain(folder.name)}-{digest[:8]}"
+
+
+def name_of_own(label: str) -> str:
+    """Return the name of the folder that :func:`own_label` was given, as far as it shows."""
+    return label.partition("-")[2].rpartition("-")[0]
 
 
 def _require_readers(argv: Sequence[str], given: Mapping[str, str]) -> None:

@@ -15,6 +15,7 @@ from settings.parse import (
     kernel,
     one_word,
     positive,
+    source_folder,
     stem_of,
 )
 
@@ -25,6 +26,9 @@ class Settings:
 
     kernel: str
     config: tuple[Path, ...]
+    module: Path | None
+    tool: Path | None
+    rootfs: str
     topology: str
     scenario: str
     accel: str
@@ -60,6 +64,24 @@ SETTINGS = (
         "",
         "your own Kconfig fragments on top of configs/p2pdma.config, separated by commas",
         fragments,
+    ),
+    Setting(
+        "module",
+        "",
+        "the folder of your own kernel module, with a Kbuild or Makefile, instead of p2pmem-pci",
+        source_folder("Kbuild", "Makefile"),
+    ),
+    Setting(
+        "tool",
+        "",
+        "the folder of your own tool, with a Makefile, instead of p2pmem-test",
+        source_folder("Makefile", "makefile", "GNUmakefile"),
+    ),
+    Setting(
+        "rootfs",
+        "plain",
+        "tools: fio, nvme and lspci are in the guest too, and take part in `doit verify`",
+        choice("plain", "tools"),
     ),
     Setting("topology", "switch-q35", "a PCI tree of configs/topologies", stem_of("topologies")),
     Setting(

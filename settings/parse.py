@@ -87,6 +87,25 @@ def existing(text: str, root: Root) -> Path | None:
     return path.resolve()
 
 
+def source_folder(*makefiles: str) -> Callable[[str, Root], Path | None]:
+    """Return a parser for a folder with at least one of these files; None for an empty text."""
+
+    def parse(text: str, root: Root) -> Path | None:
+        path = existing(text, root)
+        if path is None:
+            return None
+        if not path.is_dir():
+            raise SettingError(f"{path} is no folder", hint="give the folder of the sources")
+        if not any((path / name).is_file() for name in makefiles):
+            raise SettingError(
+                f"{path} has no {' and no '.join(makefiles)}",
+                hint="give the folder in which `make` is called",
+            )
+        return path
+
+    return parse
+
+
 def _path(text: str, root: Root) -> Path:
     return root.invoked_from / expanded(text)
 

@@ -39,7 +39,7 @@ Sums = Counter[tuple[str, Memory, str]]
 
 def check_copy(session: Session, copy: Copy) -> str:
     """Do one copy and check that what happened is what the topology lets expect."""
-    predicted, provider = _predictions(session, copy), _provider(session, copy)
+    predicted, provider = predictions(session, copy), _provider(session, copy)
     allowed = MapType.NOT_SUPPORTED not in predicted.values()
     session.trace.take()
     status, tool = _run_tool(session, copy)
@@ -50,7 +50,7 @@ def check_copy(session: Session, copy: Copy) -> str:
         {client: kind.value for client, kind in predicted.items()},
         allowed,
         tool,
-        _readable(session, total(moved)),
+        readable(session, total(moved)),
         remembers=provider is None or provider.remembers,
     )
     session.copies.append(record)
@@ -89,7 +89,7 @@ def _accesses_are_counted(session: Session, copy: Copy) -> bool:
     return _accesses_are_traced(session, copy) and copy.length <= COUNT_ACCESSES_UP_TO
 
 
-def _watched(session: Session, copy: Copy) -> tuple[str, ...]:
+def watched(session: Session, copy: Copy) -> tuple[str, ...]:
     """Return the accesses to trace one by one: all, or those that are few in a large copy."""
     if _accesses_are_counted(session, copy):
         return REGION_EVENTS
@@ -97,7 +97,8 @@ def _watched(session: Session, copy: Copy) -> tuple[str, ...]:
     return (REGION_WRITE,) if copy.provider and copy.provider == copy.source else ()
 
 
-def _predictions(session: Session, copy: Copy) -> dict[str, MapType]:
+def predictions(session: Session, copy: Copy) -> dict[str, MapType]:
+    """Return the kernel's expected decision for each drive of a copy; none through host RAM."""
     if not copy.provider:
         return {}
     ends = (copy.source, copy.destination)
@@ -107,10 +108,10 @@ def _predictions(session: Session, copy: Copy) -> dict[str, MapType]:
 def _run_tool(session: Session, copy: Copy) -> tuple[int, dict[str, object]]:
     command = tool_command(session, copy)
     qmp = session.guest.qmp
-    for event in _watched(session, copy):
+    for event in watched(session, copy):
         qmp.trace(event, enable=True)
     answer = session.guest.console.run(command, session.timeouts.copy)
-    for event in _watched(session, copy):
+    for event in watched(session, copy):
         qmp.trace(event, enable=False)
     for line in answer.output.splitlines():
         if line.startswith("{"):
@@ -124,7 +125,7 @@ def tool_command(session: Session, copy: Copy) -> str:
         "p2pmem-test",
         session.drive(copy.source).block,
         session.drive(copy.destination).block,
-        *_memory(session, copy),
+        *memory_words(session, copy),
         "-c", str(copy.chunks),
         "-s", str(copy.chunk_size),
         "-o", str(copy.offset),
@@ -135,7 +136,8 @@ def tool_command(session: Session, copy: Copy) -> str:
     return shlex.join(words)
 
 
-def _memory(session: Session, copy: Copy) -> list[str]:
+def memory_words(session: Session, copy: Copy) -> list[str]:
+    """Return what names the memory on the tool's command line; nothing for host RAM."""
     if copy.memory == "host":
         return []
     if copy.memory == "p2pmem":
@@ -149,14 +151,14 @@ def _traced_as_expected(session: Session, copy: Copy, moved: list[Transfer]) -> 
     expected = _expected(session, copy)
     require(
         sums == expected,
-        f"QEMU traced {_readable(session, sums)}, expected {_readable(session, expected)}",
+        f"QEMU traced {readable(session, sums)}, expected {readable(session, expected)}",
     )
     through_ram = sum(item.length for item in window if item.memory is Memory.RAM)
     require(through_ram == 0, f"{through_ram} bytes went through host RAM during the copy")
     if copy.memory == "host":
         return f"{copy.length} bytes through host RAM, none peer to peer"
     follow(copy, moved)
-    return f"{_kinds(session, window)} of {copy.length} copied"
+    return f"{kinds(session, window)} of {copy.length} copied"
 
 
 def _expected(session: Session, copy: Copy) -> Sums:
@@ -212,14 +214,14 @@ def _refused(
     )
     sums = total(item for item in moved if item.memory is not Memory.OWN)
     seeded: Sums = Counter({("write", Memory.RAM, ""): copy.length})
-    traced, wanted = _readable(session, sums), _readable(session, seeded)
+    traced, wanted = readable(session, sums), readable(session, seeded)
     require(sums == seeded, f"QEMU traced {traced} although the kernel refused, expected {wanted}")
-    words = _refusal_line(session, copy)
+    words = refusal_line(session, copy)
     errno = tool.get("errno_name")
     return f"refused with {errno}, as predicted; the kernel says once for a pair: {words}"
 
 
-def _refusal_line(session: Session, copy: Copy) -> str:
+def refusal_line(session: Session, copy: Copy) -> str:
     """Return the kernel's own words; it says them once for a pair of client and provider."""
     wanted = REFUSED_MESSAGE.format(provider=session.function(copy.provider).bdf)
     clients = [end for end in (copy.source, copy.destination) if end != copy.provider]
@@ -229,7 +231,8 @@ def _refusal_line(session: Session, copy: Copy) -> str:
     raise CheckFailed(f"the kernel log lacks the reason: ...{wanted}")
 
 
-def _kinds(session: Session, window: list[Transfer]) -> str:
+def kinds(session: Session, window: list[Transfer]) -> str:
+    """Return in words through which memory a copy went."""
     sums = total(window)
     shown = [
         f"{memory.value} {session.called(provider)} {length}"
@@ -247,10 +250,11 @@ def _by_provider(sums: Sums, memory: Memory) -> Counter[str]:
     return found
 
 
-def _readable(session: Session, sums: Sums) -> dict[str, int]:
-    readable = {}
+def readable(session: Session, sums: Sums) -> dict[str, int]:
+    """Return bytes by words that are good for messages and reports."""
+    words = {}
     for (command, memory, provider), length in sorted(sums.items(), key=str):
         where = f" {session.called(provider)} {provider}" if provider else ""
         if length:
-            readable[f"{command} {memory.value}{where}"] = length
-    return readable
+            words[f"{command} {memory.value}{where}"] = length
+    return words

@@ -24,6 +24,12 @@ class Images:
             stream.seek(start)
             return stream.read(length)
 
+    def put(self, serial: str, start: int, data: bytes) -> None:
+        """Write to a drive behind the guest's back; QEMU reads it from there (no O_DIRECT)."""
+        with self.paths[serial].open("r+b") as stream:
+            stream.seek(start)
+            stream.write(data)
+
     def before(self, serial: str) -> bytes:
         """Return the whole initial content of a drive."""
         return b"".join(initial_content(self.topology.drive(serial)))
@@ -52,7 +58,7 @@ def compare_copies(images: Images, records: list[CopyRecord], planned: Sequence[
             f"{copy.source} ends before byte {copy.offset + copy.length}",
         )
         if record.expected is Expected.MISMATCH:
-            _require_no_block_the_same(copy, source, destination)
+            require_no_block_the_same(copy, source, destination)
         else:
             _require_the_same(copy, source, destination)
         for serial, content in ((copy.source, source), (copy.destination, destination)):
@@ -86,7 +92,12 @@ def _require_the_same(copy: Copy, source: bytes, destination: bytes) -> None:
         )
 
 
-def _require_no_block_the_same(copy: Copy, source: bytes, destination: bytes) -> None:
+def require_no_block_the_same(copy: Copy, source: bytes, destination: bytes) -> None:
+    """Check that nothing arrived of what was copied through memory that does not remember.
+
+    Raises:
+        CheckFailed: names the first block that did.
+    """
     for start in range(0, len(source), BLOCK):
         require(
             source[start : start + BLOCK] != destination[start : start + BLOCK],
@@ -95,10 +106,13 @@ def _require_no_block_the_same(copy: Copy, source: bytes, destination: bytes) ->
         )
 
 
-def compare_rest(images: Images, records: list[CopyRecord]) -> str:
+def compare_rest(
+    images: Images, records: list[CopyRecord], others: Iterable[tuple[str, int, int]] = ()
+) -> str:
     """Everything that no copy was to write is as it was before.
 
     A refused copy may have seeded its source, but must not have changed its destination.
+    ``others`` are ranges that something else was to write: serial, first byte, end.
 
     Raises:
         CheckFailed: names the drive and the first changed byte.
@@ -108,7 +122,8 @@ def compare_rest(images: Images, records: list[CopyRecord]) -> str:
         before = images.before(serial)
         size = path.stat().st_size
         require(size == len(before), f"{path.name} has {size} bytes instead of {len(before)}")
-        written = sorted(_written(serial, records))
+        more = ((start, end) for whose, start, end in others if whose == serial)
+        written = sorted((*_written(serial, records), *more))
         for start, end in _gaps(written, len(before)):
             now = images.now(serial, start, end - start)
             if now != before[start:end]:
@@ -128,10 +143,15 @@ def first_difference(one: bytes, other: bytes) -> int:
 
 def unchanged_block(before: bytes, now: bytes, offset: int) -> int | None:
     """Return where a 512-byte block of ``now`` still has the drive's initial content."""
+    where = unchanged_since(before[offset : offset + len(now)], now)
+    return None if where is None else offset + where
+
+
+def unchanged_since(before: bytes, now: bytes) -> int | None:
+    """Return where the first 512-byte block is that is the same in both."""
     for start in range(0, len(now), BLOCK):
-        place = offset + start
-        if now[start : start + BLOCK] == before[place : place + BLOCK]:
-            return place
+        if now[start : start + BLOCK] == before[start : start + BLOCK]:
+            return start
     return None
 
 

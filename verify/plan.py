@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Iterator
 
-from verify import images, system_checks
+from verify import clients, images, system_checks
 from verify.copy_check import check_copy
 from verify.driver_check import check_step
 from verify.drivers import DriverStep
+from verify.own_tool import all_compared, check_own_copy
 from verify.runner import Check
 from verify.scenario import Copy, Scenario
 from verify.session import Session
@@ -22,6 +23,7 @@ def guest_checks(scenario: Scenario) -> list[Check]:
         Check("/dev/p2pmemN belong to their functions", system_checks.nodes),
         Check("pools before the copies", system_checks.pools_before),
         *_steps(scenario),
+        *(_client_checks(scenario) if scenario.clients else ()),
         Check("pools the same after the copies", system_checks.pools_after),
         Check("module unloads", system_checks.unload_module),
         Check("kernel knows of no fault of its own", system_checks.untainted),
@@ -37,11 +39,11 @@ def image_checks(scenario: Scenario) -> list[Check]:
     return [
         Check(
             "host: copied ranges are the same on both images",
-            lambda session: images.compare_copies(session.images, session.copies, scenario.copies),
+            lambda session: _compared(session, scenario),
         ),
         Check(
             "host: nothing else was written",
-            lambda session: images.compare_rest(session.images, session.copies),
+            lambda session: images.compare_rest(session.images, session.copies, session.written),
         ),
     ]
 
@@ -62,4 +64,23 @@ def _steps(scenario: Scenario) -> Iterator[Check]:
 def _act(step: Copy | DriverStep) -> Callable[[Session], str]:
     if isinstance(step, DriverStep):
         return lambda session: check_step(session, step)
-    return lambda session: check_copy(session, step)
+    return lambda session: (check_own_copy if session.own_tool else check_copy)(session, step)
+
+
+def _compared(session: Session, scenario: Scenario) -> str:
+    if session.own_tool:
+        return all_compared(session, scenario)
+    return images.compare_copies(session.images, session.copies, scenario.copies)
+
+
+def _client_checks(scenario: Scenario) -> Iterator[Check]:
+    """Yield the checks with programs that nobody here wrote."""
+    yield Check("lspci: PCI tree as the topology says", clients.lspci_tree)
+    yield Check("nvme list: the same drives", clients.nvme_list)
+    yield Check("nvme show-regs: CMBs as topology, sysfs and QEMU say", clients.nvme_registers)
+    for run in clients.fio_runs(scenario):
+        yield Check(run.title, _fio(run))
+
+
+def _fio(run: clients.FioRun) -> Callable[[Session], str]:
+    return lambda session: clients.fio(session, run)

@@ -11,6 +11,7 @@ from xml.etree import ElementTree
 
 from boot.outcome import Outcome
 from host.files import replacing, write_text
+from host.terminal import printable
 from verify.record import CopyRecord, Expected
 from verify.runner import Result, Status
 from verify.verdict import Verdict, as_data
@@ -46,6 +47,8 @@ def print_summary(verdict: Verdict, folder: Path, stream: TextIO) -> None:
     )
     if good:
         print(f"  {_shown(verdict.copies)}", file=stream)
+    for kind, name in verdict.subject.own.items():
+        print(f"  with a {kind} of your own: {printable(name)}", file=stream)
     kernel = verdict.subject.kernel
     if kernel.reason:
         why = " ".join(filter(None, (kernel.reason, kernel.detail and f"({kernel.detail})")))
@@ -133,6 +136,7 @@ def _properties(verdict: Verdict) -> list[tuple[str, str]]:
         ("kernel", kernel.version),
         ("kernel_asked", kernel.asked),
         ("kernel_substituted", kernel.reason),
+        *((f"own_{kind}", name) for kind, name in verdict.subject.own.items()),
         ("accel", verdict.subject.accel),
         ("cpu", verdict.subject.cpu),
         ("qemu", verdict.subject.qemu),

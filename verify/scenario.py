@@ -97,11 +97,13 @@ class Scenario:
         name: of the file, without ``.toml``.
         description: a line for people.
         steps: what to do, in order; each copy has a range of the drives of its own.
+        clients: whether programs that nobody here wrote take part: fio, nvme, lspci.
     """
 
     name: str
     description: str
     steps: tuple[Copy | DriverStep, ...]
+    clients: bool = False
 
     @property
     def copies(self) -> tuple[Copy, ...]:

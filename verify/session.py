@@ -6,7 +6,7 @@ from boot.listing import Function, expected_functions
 from boot.machine import Guest
 from boot.policy import MapType, Processor, predict
 from boot.qmp import Bar
-from boot.topology import Provider, Topology
+from boot.topology import MODULE, Provider, Topology
 from boot.trace import TraceReader
 from verify.check import CheckFailed
 from verify.drivers import at_boot, published
@@ -48,6 +48,10 @@ class Session:
         pools: bytes free when the provider was last looked at, no copy being under way.
         processor: as the guest sees it; None until the guest has booted.
         copies: what became of each copy that was tried.
+        module: what modprobe is given.
+        own_tool: the tool is a user's own, of which nothing is known beforehand.
+        tool_options: those of ours that a user's own knows; None until it was asked.
+        written: ranges of drives that are no copy's: serial, first byte, end.
     """
 
     topology: Topology
@@ -63,6 +67,10 @@ class Session:
     pools: dict[str, int] = field(default_factory=dict)
     processor: Processor | None = None
     copies: list[CopyRecord] = field(default_factory=list)
+    module: str = MODULE
+    own_tool: bool = False
+    tool_options: frozenset[str] | None = None
+    written: list[tuple[str, int, int]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.bound = at_boot(self.topology)

@@ -6,13 +6,11 @@ from collections.abc import Iterable
 from boot.kernel_log import complaints
 from boot.listing import expected_functions
 from boot.policy import Processor
-from boot.topology import MODULE as MODULE_DRIVER
-from boot.topology import NVME_DRIVER, Provider
+from boot.topology import MODULE, NVME_DRIVER, Provider
 from verify.check import CheckFailed, require
 from verify.drivers import with_module
 from verify.session import Drive, Session
 
-MODULE = MODULE_DRIVER  # what modprobe is given
 # Bits of /proc/sys/kernel/tainted: Documentation/admin-guide/tainted-kernels.rst. The others say
 # what kind of code is loaded.
 FAULT_TAINTS = {
@@ -31,8 +29,9 @@ LIST_FUNCTIONS = (
     "echo $(readlink -f $d) $(cat $d/vendor) $(cat $d/device); done"
 )
 LIST_NODES = (
-    "for d in /sys/class/p2pmem_device/p2pmem*; do [ -e $d ] || continue; "
-    "echo ${d##*/} $(basename $(readlink -f $d/device)) $(cat $d/dev); done"
+    # Whatever the class is called: a user's own module may have another one than ours.
+    "for d in /sys/class/*/p2pmem*; do [ -e $d/dev ] || continue; "
+    "echo ${d##*/} $(basename $(readlink -f $d/device || echo none)) $(cat $d/dev); done"
 )
 
 
@@ -137,7 +136,7 @@ def require_none_registered(session: Session, function: str) -> None:
 def load_module(session: Session) -> str:
     """The module loads, and the kernel has nothing to complain about meanwhile."""
     before = len(session.guest.log.lines)
-    session.run(f"modprobe {MODULE}")
+    session.run(f"modprobe {session.module}")
     found = complaints(session.guest.log.lines[before:])
     require(not found, f"while loading: {found[0].line if found else ''}")
     session.bound = with_module(session.topology)
@@ -147,7 +146,7 @@ def load_module(session: Session) -> str:
 def nodes(session: Session) -> str:
     """There is a character device for each provider, and it belongs to that function."""
     for provider in session.published:
-        if provider.driver == MODULE_DRIVER:
+        if provider.driver == MODULE:
             require_registered(session, provider)
     session.nodes = found_nodes(session)
     wanted = {f"/dev/p2pmem{number}" for number in range(len(session.published))}
@@ -171,6 +170,7 @@ def found_nodes(session: Session) -> dict[str, str]:
         require(kind == "character special file", f"/dev/{name} is a {kind}")
         major, minor = (int(number, 16) for number in actual.split(":"))
         require(f"{major}:{minor}" == numbers, f"/dev/{name} is {major}:{minor}, not {numbers}")
+        require(bdf != "none", f"/dev/{name} has no `device` in sysfs: whose memory is it?")
         require(bdf in by_bdf, f"/dev/{name} belongs to {bdf}, which is none of the providers")
         found[by_bdf[bdf]] = f"/dev/{name}"
     return found
@@ -192,11 +192,11 @@ def pools_after(session: Session) -> str:
 
 def unload_module(session: Session) -> str:
     """The module unloads and its devices are gone."""
-    session.run(f"rmmod {MODULE}")
+    session.run(f"rmmod {session.module}")
     left = session.run("ls /dev").split()
     remaining = [name for name in left if name.startswith("p2pmem")]
     require(not remaining, f"devices are left behind: {', '.join(remaining)}")
-    for function in [name for name, driver in session.bound.items() if driver == MODULE_DRIVER]:
+    for function in [name for name, driver in session.bound.items() if driver == MODULE]:
         require_none_registered(session, function)
     return "unloaded"
 

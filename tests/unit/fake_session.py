@@ -128,3 +128,12 @@ def session_on(topology: str, guest: FakeGuest, *, booted: bool = True) -> Sessi
         }
         session.nodes = {ONE: "/dev/p2pmem0", TWO: "/dev/p2pmem1"}
     return session
+
+
+def sparse_images(session: Session, folder: Path) -> Images:
+    """Return images of a session's drives, full of zeros and quickly made."""
+    paths = {drive.serial: folder / drive.serial for drive in session.topology.drives}
+    for drive in session.topology.drives:
+        with paths[drive.serial].open("wb") as image:
+            image.truncate(drive.drive_bytes)
+    return Images(session.topology, paths)

@@ -43,6 +43,9 @@ def test_defaults(root: Root) -> None:
     assert read(root) == Settings(
         kernel="auto",
         config=(),
+        module=None,
+        tool=None,
+        rootfs="plain",
         topology="switch-q35",
         scenario="auto",
         accel="auto",
@@ -72,8 +75,8 @@ def test_unknown_setting_gets_the_nearest_name_and_the_list(root: Root) -> None:
 
     assert caught.value.message == "unknown setting 'kernal'. Did you mean 'kernel'?"
     assert caught.value.hint == (
-        "there are: accel, bundle, config, cpu, gdb, jobs, keep, kernel, manifest, scenario, "
-        "topology"
+        "there are: accel, bundle, config, cpu, gdb, jobs, keep, kernel, manifest, module, rootfs, "
+        "scenario, tool, topology"
     )
     assert caught.value.exit_code == 64
 
