@@ -76,6 +76,8 @@ static bool p2pmem_bar_is_unplaced(struct pci_dev *pdev, int bar)
 		       (pci_resource_flags(pdev, bar) & IORESOURCE_UNSET ||
 			!pci_resource_start(pdev, bar) ||
 			!pdev->resource[bar].parent);
+	if (pdev->hdr_type != PCI_HEADER_TYPE_NORMAL)
+		return false;
 
 	while (at < bar)
 		at += p2pmem_register_is_wide(p2pmem_bar_register(pdev, at)) ?
@@ -115,6 +117,29 @@ bool p2pmem_range_fits(struct pci_dev *pdev, const struct p2pmem_range *range,
 }
 
 /**
+ * p2pmem_bar_is_memory - is there any memory behind a BAR?
+ * @pdev: the function
+ * @bar: the BAR, 0 to 5
+ * @why: why not, to follow "BAR n"
+ *
+ * Return: true if there is, which the CPU can reach.
+ */
+bool p2pmem_bar_is_memory(struct pci_dev *pdev, int bar,
+			  struct p2pmem_why *why)
+{
+	if (p2pmem_bar_is_unplaced(pdev, bar))
+		strscpy(why->text, "has no address: PCI found no place for it",
+			sizeof(why->text));
+	else if (!p2pmem_bar_size(pdev, bar))
+		strscpy(why->text, "is absent", sizeof(why->text));
+	else if (!(pci_resource_flags(pdev, bar) & IORESOURCE_MEM))
+		strscpy(why->text, "is an I/O BAR", sizeof(why->text));
+	else
+		return true;
+	return false;
+}
+
+/**
  * p2pmem_bar_qualifies - can a whole BAR be device memory?
  * @pdev: the function
  * @bar: the BAR, 0 to 5
@@ -130,16 +155,8 @@ bool p2pmem_bar_qualifies(struct pci_dev *pdev, int bar,
 		.size = p2pmem_bar_size(pdev, bar),
 	};
 
-	if (p2pmem_bar_is_unplaced(pdev, bar))
-		strscpy(why->text, "has no address: PCI found no place for it",
-			sizeof(why->text));
-	else if (!range.size)
-		strscpy(why->text, "is absent", sizeof(why->text));
-	else if (!(pci_resource_flags(pdev, bar) & IORESOURCE_MEM))
-		strscpy(why->text, "is an I/O BAR", sizeof(why->text));
-	else
-		return p2pmem_range_fits(pdev, &range, why);
-	return false;
+	return p2pmem_bar_is_memory(pdev, bar, why) &&
+	       p2pmem_range_fits(pdev, &range, why);
 }
 
 /* The largest BAR that qualifies; -1 if none does. */

@@ -50,11 +50,20 @@ static int p2pmem_cmb_refuse(struct pci_dev *pdev, const char *why)
 	return -ENXIO;
 }
 
+static int p2pmem_cmb_refuse_bar(struct pci_dev *pdev, int bar,
+				 const char *why)
+{
+	pci_err(pdev, "controller memory buffer is in BAR %d, which %s\n", bar,
+		why);
+	return -ENXIO;
+}
+
 /* A CMB may be larger than the BAR that gives access to it. */
 static int p2pmem_cmb_locate(struct pci_dev *pdev, u32 cmbloc, u32 cmbsz,
 			     struct p2pmem_range *range)
 {
 	u64 unit = (u64)SZ_4K << (4 * FIELD_GET(P2PMEM_CMBSZ_SZU, cmbsz));
+	struct p2pmem_size size;
 	struct p2pmem_why why;
 	u64 bar_size;
 
@@ -62,13 +71,17 @@ static int p2pmem_cmb_locate(struct pci_dev *pdev, u32 cmbloc, u32 cmbsz,
 	range->offset = unit * NVME_CMB_OFST(cmbloc);
 	range->size = unit * FIELD_GET(P2PMEM_CMBSZ_SZ, cmbsz);
 
-	bar_size = range->bar < P2PMEM_BARS ?
-		   p2pmem_bar_size(pdev, range->bar) : 0;
+	if (range->bar >= P2PMEM_BARS)
+		return p2pmem_cmb_refuse_bar(pdev, range->bar, "no function has");
+	if (!p2pmem_bar_is_memory(pdev, range->bar, &why))
+		return p2pmem_cmb_refuse_bar(pdev, range->bar, why.text);
+
+	bar_size = p2pmem_bar_size(pdev, range->bar);
 	if (range->offset >= bar_size) {
 		scnprintf(why.text, sizeof(why.text),
-			  "is said to be at %#llx of BAR %d, which has %llu bytes",
-			  range->offset, range->bar, bar_size);
-		return p2pmem_cmb_refuse(pdev, why.text);
+			  "is %s, but the offset is %#llx",
+			  p2pmem_size(&size, bar_size), range->offset);
+		return p2pmem_cmb_refuse_bar(pdev, range->bar, why.text);
 	}
 	range->size = min(range->size, bar_size - range->offset);
 

@@ -35,11 +35,13 @@ struct p2pmem_size {
 
 /* Why memory cannot be used, to follow the name of that memory. */
 struct p2pmem_why {
-	char text[96];
+	char text[128];
 };
 
 const char *p2pmem_size(struct p2pmem_size *size, u64 bytes);
 u64 p2pmem_bar_size(struct pci_dev *pdev, int bar);
+bool p2pmem_bar_is_memory(struct pci_dev *pdev, int bar,
+			  struct p2pmem_why *why);
 bool p2pmem_bar_qualifies(struct pci_dev *pdev, int bar,
 			  struct p2pmem_why *why);
 int p2pmem_range_of_bar(struct pci_dev *pdev, int bar,

@@ -257,15 +257,21 @@ def test_a_controller_is_asked_where_its_memory_is(machine: Machine) -> None:
     machine.run(f"modprobe p2pmem_pci; test -e {DRIVER}/{DRIVE} -a -c /dev/p2pmem2")
 
 
+def planted(source: Path, *faults: tuple[str, str]) -> None:
+    """Change a source in places that are there once."""
+    text = source.read_text()
+    for old, new in faults:
+        assert text.count(old) == 1, old
+        text = text.replace(old, new)
+    source.write_text(text)
+
+
 def test_a_controller_that_nobody_enabled_has_no_memory(
     workspace: Workspace, kbuild: Kbuild, tmp_path: Path
 ) -> None:
     """The fault that the test before would find: CMBMSC.CRE is not set."""
     copy = shutil.copytree(PROJECT / "p2pmem-pci", tmp_path / "p2pmem-pci")
-    source = copy / "p2pmem_cmb.c"
-    text, wanted = source.read_text(), "\tp2pmem_cmb_write(cmb, NVME_CMBMSC_CRE);\n"
-    assert wanted in text
-    source.write_text(text.replace(wanted, ""))
+    planted(copy / "p2pmem_cmb.c", ("\tp2pmem_cmb_write(cmb, NVME_CMBMSC_CRE);\n", ""))
     build_module(kbuild, copy, tmp_path / "out", tmp_path / "log")
     with booted(workspace, tmp_path, tmp_path / "out/p2pmem_pci.ko") as machine:
         machine.take_over()
@@ -273,3 +279,88 @@ def test_a_controller_that_nobody_enabled_has_no_memory(
         answer, said = machine.refused(f"echo {DRIVE} > {DRIVER}/bind")
         assert answer == "No such device or address"
         assert said == [f"p2pmem_pci {DRIVE}: controller memory buffer is absent: CMBSZ is 0"]
+
+
+@pytest.fixture(scope="module")
+def talkative(
+    workspace: Workspace, kbuild: Kbuild, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Machine]:
+    """Return a guest whose drive says of its memory what the tests want it to say."""
+    folder = tmp_path_factory.mktemp("talkative")
+    copy = shutil.copytree(PROJECT / "p2pmem-pci", folder / "p2pmem-pci")
+    planted(
+        copy / "p2pmem_cmb.c",
+        (
+            "static int p2pmem_cmb_read(",
+            "#include <linux/moduleparam.h>\nstatic uint said_size, said_place;\n"
+            "module_param(said_size, uint, 0644);\nmodule_param(said_place, uint, 0644);\n"
+            "static int p2pmem_cmb_read(",
+        ),
+        ("readl(regs + NVME_REG_CMBSZ)", "said_size"),
+        ("readl(regs + NVME_REG_CMBLOC)", "said_place"),
+    )
+    build_module(kbuild, copy, folder / "out", folder / "log")
+    with booted(workspace, folder, folder / "out/p2pmem_pci.ko") as machine:
+        machine.run(f"echo {cmbsz(16)} > {SAID_SIZE}; echo 2 > {SAID_PLACE}")
+        machine.take_over()
+        machine.run(f"echo {DRIVE} > {DRIVER}/unbind")
+        yield machine
+        assert complaints(machine.guest.log.lines) == []
+
+
+SAID_SIZE = "/sys/module/p2pmem_pci/parameters/said_size"
+SAID_PLACE = "/sys/module/p2pmem_pci/parameters/said_place"
+
+
+def cmbsz(size: int, unit: int = 2, uses: int = 0b11000) -> int:
+    """Return CMBSZ: units of memory, 16 to the power of ``unit`` pages each; WDS and RDS."""
+    return size << 12 | unit << 8 | uses
+
+
+def cmbloc(bar: int, offset: int = 0) -> int:
+    """Return CMBLOC: the BAR, and how many units into it."""
+    return offset << 12 | bar
+
+
+@pytest.mark.parametrize(
+    ("size", "place", "why"),
+    [
+        (0xFFFFFFFF, 0, "is unknown: the controller does not answer"),
+        (0, cmbloc(2), "is absent: CMBSZ is 0"),
+        (cmbsz(16, uses=0b10000), cmbloc(2), "is not for reads and writes: RDS or WDS is 0"),
+        (cmbsz(16, uses=0b01000), cmbloc(2), "is not for reads and writes: RDS or WDS is 0"),
+        (cmbsz(16), cmbloc(5), "is in BAR 5, which is absent"),
+        (cmbsz(16), cmbloc(7), "is in BAR 7, which no function has"),
+        (cmbsz(2), cmbloc(2, 16), "is in BAR 2, which is 16 MiB, but the offset is 0x1000000"),
+        (cmbsz(1), cmbloc(2), "is 1 MiB; device memory must be a multiple of 2 MiB"),
+        (cmbsz(16), cmbloc(0), "is 16 KiB; device memory must be a multiple of 2 MiB"),
+    ],
+)
+def test_what_a_controller_says_is_not_believed(
+    talkative: Machine, size: int, place: int, why: str
+) -> None:
+    talkative.run(f"echo {size} > {SAID_SIZE}; echo {place} > {SAID_PLACE}")
+    answer, said = talkative.refused(f"echo {DRIVE} > {DRIVER}/bind")
+    assert answer == "No such device or address"
+    assert said == [f"p2pmem_pci {DRIVE}: controller memory buffer {why}"]
+
+
+@pytest.mark.parametrize(
+    ("size", "place", "mebibytes", "offset"),
+    [
+        (cmbsz(16), cmbloc(2), 16, 0),
+        (cmbsz(64), cmbloc(2), 16, 0),  # larger than its BAR, as behind a bridge
+        (cmbsz(8), cmbloc(2, 8), 8, 8 << 20),
+        (cmbsz(512, unit=0), cmbloc(2, 512), 2, 2 << 20),
+    ],
+)
+def test_memory_is_where_the_controller_says(
+    talkative: Machine, size: int, place: int, mebibytes: int, offset: int
+) -> None:
+    talkative.run(f"echo {size} > {SAID_SIZE}; echo {place} > {SAID_PLACE}")
+    talkative.run(f"echo {DRIVE} > {DRIVER}/bind")
+    assert talkative.run(f"cat {CLASS}/p2pmem2/size") == f"{mebibytes << 20}\n"
+    claimed = re.findall(r"(\w+)-\w+ : p2pmem_pci", talkative.run("cat /proc/iomem"))
+    (memory,) = (bar for bar in talkative.guest.qmp.bars() if bar.bdf == DRIVE and bar.number == 2)
+    assert f"{memory.address + offset:08x}" in claimed
+    talkative.run(f"echo {DRIVE} > {DRIVER}/unbind")
