@@ -64,6 +64,14 @@ def there(sources: list[Path]) -> list[Path]:
     return [path for path in sources if path.is_file()]
 
 
+def of_choice(choice: str, task: Task) -> Iterator[Task]:
+    """Yield a task as a sub-task that belongs to one choice of the user's.
+
+    doit keeps one record a task: so it knows each choice, and going back to one makes nothing anew.
+    """
+    yield {**task, "name": choice, "title": lambda found: str(found.name).partition(":")[0]}
+
+
 def task_source() -> Task:
     """get the kernel's source: download, verify, unpack"""
     return {
@@ -102,27 +110,28 @@ def task_kernel() -> Task:
     }
 
 
-def task_module() -> Task:
+def task_module() -> Iterator[Task]:
     """build the kernel module p2pmem_pci.ko, or your own"""
     sources = sources_below(MODULE) if OWN_MODULE else module_sources(MODULE)
-    return {
+    task = {
         "actions": [(stage("kernel.task", "module", lock=AT.lock), [SELECTED, MODULE])],
         "file_dep": [*RECIPE, AT.symbols, AT.dot_config, *there(sources)],
         "targets": [AT.module],
         # In a user's own tree a header may change, and Module.symvers stay the same.
         "uptodate": [config_changed({"programs": PROGRAMS}), as_made, not OWN_TREE],
         "clean": [
+            *(cleaning(AT.module) if OWN_MODULE else ()),  # first: a link into the folder
             (stage("host.unfinished", "discard", lock=AT.lock), [AT.module_dir]),
-            *(cleaning(AT.module) if OWN_MODULE else ()),
         ],
     }
+    return of_choice(AT.module_dir.name, task)
 
 
-def task_tool() -> Task:
+def task_tool() -> Iterator[Task]:
     """build the user-space tool p2pmem-test, static, or your own"""
     sources = sources_below(TOOL) if OWN_TOOL else tool_sources(TOOL)
     recipe = [PROJECT / "rootfs" / name for name in ("task.py", *["own_tool.py"] * bool(OWN_TOOL))]
-    return {
+    task = {
         "actions": [(stage("rootfs.task", "tool", lock=AT.lock), [SELECTED, TOOL])],
         "file_dep": [*RECIPE, *recipe, *there(sources)],
         # What a user's own was linked from, only its own Makefile knows.
@@ -133,16 +142,17 @@ def task_tool() -> Task:
             as_made,
         ],
         "clean": [
-            (stage("host.unfinished", "discard", lock=AT.lock), [AT.tool_dir]),
             *(cleaning(AT.tool) if OWN_TOOL else ()),
+            (stage("host.unfinished", "discard", lock=AT.lock), [AT.tool_dir]),
         ],
     }
+    return of_choice(AT.tool_dir.name, task)
 
 
-def task_initramfs() -> Task:
+def task_initramfs() -> Iterator[Task]:
     """check module and tool, pack them with busybox into the root file system"""
     scripts = [path for path in sorted((PROJECT / "rootfs").iterdir()) if path.is_file()]
-    return {
+    task = {
         "actions": [(stage("rootfs.task", "initramfs", lock=AT.lock), [SELECTED])],
         "file_dep": [AT.module, AT.tool, AT.vmlinux, *scripts],
         "targets": [AT.initramfs],
@@ -153,6 +163,7 @@ def task_initramfs() -> Task:
         ],
         "clean": cleaning(AT.rootfs),
     }
+    return of_choice(AT.rootfs.name, task)
 
 
 def task_build() -> Task:

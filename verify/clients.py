@@ -138,14 +138,14 @@ def fio(session: Session, run: FioRun) -> str:
         return _refused(session, run, before)
     session.written.append((run.client, run.offset, end))
     written = _fio(session, run, "--rw=write", "--do_verify=0")
-    _require_peer_to_peer(session, run, "write", written)
+    require_peer_to_peer(session, run, "write", written)
     now = session.images.now(run.client, run.offset, run.length)
     stale = unchanged_since(before, now)
     require(stale is None, f"byte {run.offset + (stale or 0)} of {run.client} was never written")
     if not session.topology.provider(run.provider).remembers:
         return _found_out(session, run)
     read = _fio(session, run, "--rw=read")
-    _require_peer_to_peer(session, run, "read", read)
+    require_peer_to_peer(session, run, "read", read)
     return (
         f"{run.length} bytes written from and read back to the peer's memory, none through host "
         "RAM; every CRC is right"
@@ -220,9 +220,14 @@ def _words(output: str) -> str:
     return " ".join(lines.split())
 
 
-def _require_peer_to_peer(
+def require_peer_to_peer(
     session: Session, run: FioRun, command: str, moved: list[Transfer]
 ) -> None:
+    """Check that all data of one phase went between the drive and the peer's memory.
+
+    Raises:
+        CheckFailed: some did not, or something else was moved.
+    """
     sums = total(moved)
     bdf = session.function(run.provider).bdf
     expected = {(command, Memory.PEER, bdf): run.length}

@@ -7,7 +7,7 @@ import pytest
 from host.errors import LabError, SettingError
 from kernel import choice, selection
 from kernel.registry import AptKernel, TreeKernel
-from kernel.selection import BASE_FRAGMENT, only_shows, select
+from kernel.selection import BASE_FRAGMENT, name_of_own, only_shows, select
 from settings.paths import BUILD, CONFIGS
 from tests.unit.kernel_fixtures import kernel_tree
 
@@ -143,12 +143,18 @@ def test_checkout_where_no_kernel_can_be_built(
         (["bundle=b", "kernel=6.12"], "bundle= and kernel= do not go together"),
         (["bundle=b", "cpu=EPYC", "verify"], "bundle= and cpu= do not go together"),
         (["manifest=b", "topology=switch", "reproduce"], "manifest= and topology= do not"),
+        (["bundle=b", "module=own"], "bundle= and module= do not go together"),
+        (["bundle=b", "tool=own"], "bundle= and tool= do not go together"),
+        (["bundle=b", "rootfs=tools"], "bundle= and rootfs= do not go together"),
+        (["manifest=b", "rootfs=tools", "reproduce"], "manifest= and rootfs= do not go together"),
     ],
 )
 def test_a_setting_that_nothing_would_read_is_refused(
     tmp_path: Path, words: list[str], complaint: str
 ) -> None:
     (tmp_path / "b").touch()
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own/Makefile").touch()
     with pytest.raises(SettingError, match=complaint):
         select(words)
 
@@ -174,3 +180,21 @@ def test_a_bundle_that_is_not_there(tmp_path: Path) -> None:
 def test_bundle_of_a_choice() -> None:
     words = ["kernel=6.12", "topology=root-ports", "cpu=EPYC"]
     assert select(words).bundle_name == "p2plab-6.12-root-ports+EPYC"
+
+
+def test_each_choice_has_outputs_of_its_own(tmp_path: Path) -> None:
+    for name in ("a/own", "b/own"):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "Makefile").touch()
+    words = [[], ["module=a/own"], ["module=b/own"], ["tool=a/own"], ["rootfs=tools"]]
+    chosen = [select(["kernel=6.12", *more]) for more in words]
+
+    assert len({item.run_name for item in chosen}) == len(words)
+    assert len({item.bundle_name for item in chosen}) == len(words)
+    assert len({item.run_dir("verify") for item in chosen}) == len(words)
+    assert len({item.workspace.rootfs for item in chosen}) == len(words)
+    assert len({item.workspace.module for item in chosen}) == 3
+    assert len({item.workspace.tool for item in chosen}) == 2
+    assert {item.workspace.bzimage for item in chosen} == {chosen[0].workspace.bzimage}
+    assert chosen[4].workspace.rootfs.name == "rootfs+tools"
+    assert name_of_own(chosen[1].workspace.own_module) == "own"
