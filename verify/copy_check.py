@@ -39,7 +39,7 @@ Sums = Counter[tuple[str, Memory, str]]
 
 def check_copy(session: Session, copy: Copy) -> str:
     """Do one copy and check that what happened is what the topology lets expect."""
-    predicted = predictions(session, copy)
+    predicted, provider = predictions(session, copy), _provider(session, copy)
     allowed = MapType.NOT_SUPPORTED not in predicted.values()
     session.trace.take()
     status, tool = _run_tool(session, copy)
@@ -51,7 +51,7 @@ def check_copy(session: Session, copy: Copy) -> str:
         allowed,
         tool,
         readable(session, total(moved)),
-        remembers=remembers(session, copy),
+        remembers=provider is None or provider.remembers,
     )
     session.copies.append(record)
     if record.expected is Expected.REFUSED:
@@ -78,12 +78,6 @@ def _require_outcome(record: CopyRecord, status: int) -> None:
 
 def _provider(session: Session, copy: Copy) -> Provider | None:
     return session.topology.provider(copy.provider) if copy.provider else None
-
-
-def remembers(session: Session, copy: Copy) -> bool:
-    """Return whether what is read from the memory of a copy is what was written to it."""
-    provider = _provider(session, copy)
-    return provider is None or provider.remembers
 
 
 def _accesses_are_traced(session: Session, copy: Copy) -> bool:
@@ -258,9 +252,9 @@ def _by_provider(sums: Sums, memory: Memory) -> Counter[str]:
 
 def readable(session: Session, sums: Sums) -> dict[str, int]:
     """Return bytes by words that are good for messages and reports."""
-    shown = {}
+    words = {}
     for (command, memory, provider), length in sorted(sums.items(), key=str):
         where = f" {session.called(provider)} {provider}" if provider else ""
         if length:
-            shown[f"{command} {memory.value}{where}"] = length
-    return shown
+            words[f"{command} {memory.value}{where}"] = length
+    return words

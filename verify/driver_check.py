@@ -155,7 +155,7 @@ def _memory(session: Session) -> list[str]:
     for provider in new:
         expected[provider.name] = _lowest_free(expected)
     lost = [node for name, node in session.nodes.items() if name not in names]
-    session.nodes = found_nodes(session)
+    session.nodes = found_nodes(session, known=session.nodes.values())
     require(
         session.nodes == expected, f"expected {_listed(expected)}, found {_listed(session.nodes)}"
     )

@@ -58,7 +58,7 @@ def compare_copies(images: Images, records: list[CopyRecord], planned: Sequence[
             f"{copy.source} ends before byte {copy.offset + copy.length}",
         )
         if record.expected is Expected.MISMATCH:
-            _require_no_block_the_same(copy, source, destination)
+            require_no_block_the_same(copy, source, destination)
         else:
             _require_the_same(copy, source, destination)
         for serial, content in ((copy.source, source), (copy.destination, destination)):
@@ -92,7 +92,12 @@ def _require_the_same(copy: Copy, source: bytes, destination: bytes) -> None:
         )
 
 
-def _require_no_block_the_same(copy: Copy, source: bytes, destination: bytes) -> None:
+def require_no_block_the_same(copy: Copy, source: bytes, destination: bytes) -> None:
+    """Check that nothing arrived of what was copied through memory that does not remember.
+
+    Raises:
+        CheckFailed: names the first block that did.
+    """
     for start in range(0, len(source), BLOCK):
         require(
             source[start : start + BLOCK] != destination[start : start + BLOCK],
@@ -143,7 +148,7 @@ def unchanged_block(before: bytes, now: bytes, offset: int) -> int | None:
 
 
 def unchanged_since(before: bytes, now: bytes) -> int | None:
-    """Return where the first block is that is the same in both."""
+    """Return where the first 512-byte block is that is the same in both."""
     for start in range(0, len(now), BLOCK):
         if now[start : start + BLOCK] == before[start : start + BLOCK]:
             return start

@@ -28,10 +28,14 @@ from verify.copy_check import (
     predictions,
     readable,
     refusal_line,
-    remembers,
     watched,
 )
-from verify.images import first_difference, repeated_block, unchanged_since
+from verify.images import (
+    first_difference,
+    repeated_block,
+    require_no_block_the_same,
+    unchanged_since,
+)
 from verify.path import follow_window
 from verify.record import CopyRecord, Expected
 from verify.scenario import Copy, Scenario
@@ -45,9 +49,8 @@ KEPT = 2000  # characters of what it printed, for the report
 
 def for_own_tool(scenario: Scenario) -> Scenario:
     """Return a scenario as a tool can do it that cannot be told a place on the drives."""
-    steps = scenario.steps
-    at_start = (replace(step, offset=0) if isinstance(step, Copy) else step for step in steps)
-    return replace(scenario, steps=tuple(at_start))
+    steps = (replace(step, offset=0) if isinstance(step, Copy) else step for step in scenario.steps)
+    return replace(scenario, steps=tuple(steps))
 
 
 def check_own_copy(session: Session, copy: Copy) -> str:
@@ -61,19 +64,17 @@ def check_own_copy(session: Session, copy: Copy) -> str:
     lines = session.trace.take()
     moved = list(transfers(lines, session.bars))
     word = _word(answer.output)
-    session.copies.append(
-        CopyRecord(
-            copy,
-            {client: kind.value for client, kind in predicted.items()},
-            allowed,
-            word or {"exit_status": answer.status, "output": answer.output[-KEPT:]},
-            readable(session, total(moved)),
-            remembers=remembers(session, copy),
-        )
+    record = CopyRecord(
+        copy,
+        {client: kind.value for client, kind in predicted.items()},
+        allowed,
+        word or {"exit_status": answer.status, "output": answer.output[-KEPT:]},
+        readable(session, total(moved)),
+        remembers=not copy.provider or session.topology.provider(copy.provider).remembers,
     )
-    expected = session.copies[-1].expected
-    heard = _heard(word, answer, expected.value)
-    if expected is Expected.REFUSED:
+    session.copies.append(record)
+    heard = _heard(word, answer, expected=record.expected.value)
+    if not allowed:
         return f"{_refused(session, copy, moved, before)}; {heard}"
     seen = _traced(session, copy, moved)
     by_processors = processor_accesses(lines, copy_window(moved))
@@ -81,9 +82,8 @@ def check_own_copy(session: Session, copy: Copy) -> str:
         by_processors == 0,
         f"processors accessed {by_processors} bytes of the memory that the data went through",
     )
-    if expected is Expected.MISMATCH:
-        return f"{seen}; {_require_other_data(session, copy)}; {heard}"
-    return f"{seen}; {_compared(session, copy, before)}; {heard}"
+    compared = _lost if record.expected is Expected.MISMATCH else _compared
+    return f"{seen}; {compared(session, copy, before)}; {heard}"
 
 
 def all_compared(session: Session, scenario: Scenario) -> str:
@@ -224,17 +224,17 @@ def _compared(session: Session, copy: Copy, before: dict[str, bytes]) -> str:
     return "host: the ranges are the same" + (", with the host's own data" if own else "")
 
 
-def _require_other_data(session: Session, copy: Copy) -> str:
-    """What went through memory that does not remember must not be the same on the host."""
+def _lost(session: Session, copy: Copy, before: dict[str, bytes]) -> str:
+    """See on the host that something else arrived: the memory does not remember."""
     source = session.images.now(copy.source, copy.offset, copy.length)
     destination = session.images.now(copy.destination, copy.offset, copy.length)
-    same = unchanged_since(source, destination)
+    require_no_block_the_same(copy, source, destination)
+    stale = unchanged_since(before[copy.destination], destination)
     require(
-        same is None,
-        f"host: the block at byte {copy.offset + (same or 0)} is the same on both drives, although "
-        f"the memory of {copy.provider} does not remember",
+        stale is None,
+        f"host: byte {copy.offset + (stale or 0)} of {copy.destination} was never written",
     )
-    return "host: no block is the same, as it must be: this memory does not remember"
+    return "host: every block is different, as it must be: this memory does not remember"
 
 
 def _refused(session: Session, copy: Copy, moved: list[Transfer], before: dict[str, bytes]) -> str:

@@ -1,7 +1,7 @@
 """Checks of the system around the copies: drives, PCI tree, CMBs, module, log, shutdown."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from boot.kernel_log import complaints
 from boot.listing import expected_functions
@@ -155,8 +155,8 @@ def nodes(session: Session) -> str:
     return ", ".join(f"{node} is {name}" for name, node in sorted(session.nodes.items()))
 
 
-def found_nodes(session: Session) -> dict[str, str]:
-    """Return the ``/dev/p2pmemN`` that are there, by provider.
+def found_nodes(session: Session, known: Collection[str] = ()) -> dict[str, str]:
+    """Return the ``/dev/p2pmemN`` that are there, by provider; ``known`` ones were looked at.
 
     Raises:
         CheckFailed: one is no such device, or belongs to none of the providers.
@@ -165,15 +165,20 @@ def found_nodes(session: Session) -> dict[str, str]:
     by_bdf = {session.function(item.name).bdf: item.name for item in session.published}
     for line in session.run(LIST_NODES).splitlines():
         name, bdf, numbers = line.split()
-        device = session.run(f"stat -c '%F %t:%T' /dev/{name}").strip()
-        kind, _, actual = device.rpartition(" ")
-        require(kind == "character special file", f"/dev/{name} is a {kind}")
-        major, minor = (int(number, 16) for number in actual.split(":"))
-        require(f"{major}:{minor}" == numbers, f"/dev/{name} is {major}:{minor}, not {numbers}")
+        if f"/dev/{name}" not in known:
+            _require_device(session, name, numbers)
         require(bdf != "none", f"/dev/{name} has no `device` in sysfs: whose memory is it?")
         require(bdf in by_bdf, f"/dev/{name} belongs to {bdf}, which is none of the providers")
         found[by_bdf[bdf]] = f"/dev/{name}"
     return found
+
+
+def _require_device(session: Session, name: str, numbers: str) -> None:
+    device = session.run(f"stat -c '%F %t:%T' /dev/{name}").strip()
+    kind, _, actual = device.rpartition(" ")
+    require(kind == "character special file", f"/dev/{name} is a {kind}")
+    major, minor = (int(number, 16) for number in actual.split(":"))
+    require(f"{major}:{minor}" == numbers, f"/dev/{name} is {major}:{minor}, not {numbers}")
 
 
 def pools_before(session: Session) -> str:

@@ -42,7 +42,7 @@ def artifacts(selection: Selection) -> Artifacts:
 def verdict_with(lab: Lab, artifacts: Artifacts, topology: str = "switch-q35") -> Verdict:
     """Verify with few copies, and with all programs."""
     inputs = lab.inputs(topology)
-    few = replace(inputs.scenario, steps=inputs.scenario.steps[:SMALL])
+    few = replace(inputs.scenario, steps=inputs.scenario.copies[:SMALL])
     return lab.verify(replace(inputs, artifacts=artifacts, scenario=few))
 
 

@@ -29,7 +29,7 @@ def verdict_with(
     """Build with these settings, and verify what came out with the first of the copies."""
     selection = built(lab.workspace, folder, **given)
     inputs = lab.inputs(topology)
-    few = replace(inputs.scenario, steps=inputs.scenario.steps[:copies])
+    few = replace(inputs.scenario, steps=inputs.scenario.copies[:copies])
     return lab.verify(replace(inputs, artifacts=built_in(selection.workspace), scenario=few))
 
 
@@ -74,7 +74,7 @@ def test_bundle_of_them_is_booted_as_what_it_is(lab: Lab, tmp_path: Path) -> Non
     selection = built(lab.workspace, tmp_path / "own", module=str(MODULE), tool=str(TOOL))
     opened = open_image(write_image(selection))
     inputs = lab.inputs()
-    few = replace(inputs.scenario, steps=inputs.scenario.steps[:2])
+    few = replace(inputs.scenario, steps=inputs.scenario.copies[:2])
 
     verdict = lab.verify(replace(inputs, artifacts=check.artifacts(opened), scenario=few))
 

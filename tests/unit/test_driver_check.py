@@ -266,3 +266,10 @@ def test_a_leak_before_a_step_does_not_hide_behind_it() -> None:
     session.pools[ONE] = SIZE - 8192
     check_step(session, BIND)
     assert session.pools[ONE] == SIZE - 8192
+
+
+def test_node_that_is_no_device() -> None:
+    session = session_with(BOUND, bound="")
+    guest_of(session).answers["stat -c '%F %t:%T' /dev/p2pmem2"] = "regular file 0:0\n"
+    with pytest.raises(CheckFailed, match="/dev/p2pmem2 is a regular file"):
+        check_step(session, BIND)
