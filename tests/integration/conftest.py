@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,14 +20,18 @@ from kernel.kbuild import Kbuild
 from kernel.source import read_record
 from settings.paths import COMPAT, CONFIGS, Workspace, accel_cache
 from tests.task import SETTINGS_VARIABLE, WORKSPACE_VARIABLE
+from verify import run
+from verify.plan import image_checks
 from verify.run import Inputs, verify
-from verify.runner import Result
+from verify.runner import Check, Result
 from verify.scenario import load_scenario
+from verify.session import Session
 from verify.verdict import Verdict
 
 JOBS = os.cpu_count() or 1
 # Its newest kernel, of the backports, has PCI_P2PDMA; its own has not.
 RELEASE, WITHOUT_P2PDMA = "trixie", (6, 12)
+Act = Callable[[Session], str]  # what a test does as if it were a check
 
 
 @pytest.fixture(scope="session")
@@ -124,6 +129,20 @@ class Lab:
 def lab(workspace: Workspace, tmp_path: Path) -> Lab:
     """Return a lab for one test."""
     return Lab(workspace, tmp_path / "run")
+
+
+@pytest.fixture
+def after(monkeypatch: pytest.MonkeyPatch) -> Callable[[Act], None]:
+    """Return a function that puts one more act between power-off and the host's checks."""
+
+    def insert(act: Act) -> None:
+        monkeypatch.setattr(
+            run,
+            "image_checks",
+            lambda scenario: [Check("tampering", act), *image_checks(scenario)],
+        )
+
+    return insert
 
 
 def _print(result: Result) -> None:

@@ -14,9 +14,9 @@ from kernel.external import build_module
 from kernel.kbuild import Kbuild
 from rootfs.initramfs import Parts, find_busybox, pack
 from settings.paths import PROJECT, Workspace
-from tests.integration.conftest import Lab
+from tests.integration.conftest import Act, Lab
 from verify import run, system_checks
-from verify.plan import guest_checks, image_checks
+from verify.plan import guest_checks
 from verify.run import Inputs
 from verify.runner import Check, Status
 from verify.scenario import Scenario
@@ -28,7 +28,6 @@ pytestmark = pytest.mark.kernel
 
 SHORT = Timeouts(boot=120, command=10, copy=30, shutdown=30)
 FAULTY = PROJECT / "tests/fixtures/faulty_module"
-Act = Callable[[Session], str]
 
 
 @pytest.fixture
@@ -43,20 +42,6 @@ def during(monkeypatch: pytest.MonkeyPatch) -> Callable[[Act], None]:
 
         monkeypatch.setattr(run, "guest_checks", planned)
         monkeypatch.setattr(run, "timeouts_for", lambda _accel: SHORT)
-
-    return insert
-
-
-@pytest.fixture
-def after(monkeypatch: pytest.MonkeyPatch) -> Callable[[Act], None]:
-    """Return a function that puts one more act between power-off and the host's checks."""
-
-    def insert(act: Act) -> None:
-        monkeypatch.setattr(
-            run,
-            "image_checks",
-            lambda scenario: [Check("tampering", act), *image_checks(scenario)],
-        )
 
     return insert
 

@@ -9,15 +9,13 @@ import pytest
 from boot.outcome import Outcome
 from boot.topology import Port
 from settings.paths import Workspace
-from tests.integration.conftest import Lab
+from tests.integration.conftest import Act, Lab
 from tests.integration.test_failing_verdicts import flip, with_image
 from tests.integration.test_lying_tool import image_with_lie
-from verify import run
 from verify.drivers import DriverStep
-from verify.plan import image_checks
 from verify.record import CopyRecord, Expected
 from verify.run import Inputs
-from verify.runner import Check, Status
+from verify.runner import Status
 from verify.scenario import Copy
 from verify.session import Session
 from verify.verdict import Verdict
@@ -25,21 +23,6 @@ from verify.verdict import Verdict
 pytestmark = pytest.mark.kernel
 
 SAME = "host: copied ranges are the same on both images"
-Act = Callable[[Session], str]
-
-
-@pytest.fixture
-def after(monkeypatch: pytest.MonkeyPatch) -> Callable[[Act], None]:
-    """Return a function that puts one more act between power-off and the host's checks."""
-
-    def insert(act: Act) -> None:
-        monkeypatch.setattr(
-            run,
-            "image_checks",
-            lambda scenario: [Check("tampering", act), *image_checks(scenario)],
-        )
-
-    return insert
 
 
 def ran(verdict: Verdict, status: Status) -> dict[str, str]:
