@@ -23,6 +23,7 @@ from boot.topology import load_topology
 from host.tools import require_programs
 from kernel.external import build_module
 from kernel.kbuild import Kbuild
+from rootfs.closure import closure
 from rootfs.initramfs import ImageFile, Parts, find_busybox, pack
 from settings.paths import CONFIGS, PROJECT, Workspace, accel_cache
 from verify.timeouts import Timeouts, timeouts_for
@@ -147,13 +148,11 @@ def installed_module(root: Path) -> Path:
 def udev(root: Path) -> tuple[ImageFile, ...]:
     """Return udev with its libraries, and what was installed for it, for an image."""
     require_programs("udevadm")
-    program = Path(str(shutil.which("udevadm"))).resolve()
-    listed = subprocess.run(["ldd", str(program)], capture_output=True, text=True, check=True)
-    libraries = sorted(set(re.findall(r"(/\S+) \(0x", listed.stdout)))
+    program = ImageFile("/sbin/udevadm", Path(str(shutil.which("udevadm"))).resolve(), "755")
     data = {at: path for at, path in files_below(root).items() if not at.startswith("/lib/")}
     return (
-        ImageFile("/sbin/udevadm", program, "755"),
-        *(ImageFile(name, Path(name).resolve(), "755") for name in libraries),
+        program,
+        *closure([program]),
         *(ImageFile(at, path, "644") for at, path in data.items()),
     )
 
