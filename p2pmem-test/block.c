@@ -97,7 +97,8 @@ void block_each(dev_t dev, const char *folder,
 		return;
 	while ((entry = readdir(dir))) {
 		/* "device" is what the disk belongs to, and no block device. */
-		if (*entry->d_name == '.' || !strcmp(entry->d_name, "device"))
+		if (*entry->d_name == '.' || entry->d_type == DT_REG ||
+		    !strcmp(entry->d_name, "device"))
 			continue;
 		snprintf(attribute, sizeof(attribute), "%s/%s/dev", folder,
 			 entry->d_name);

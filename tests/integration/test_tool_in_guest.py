@@ -82,7 +82,9 @@ class Bed:
 
 def booted(workspace: Workspace, folder: Path, *more: ImageFile) -> AbstractContextManager[Session]:
     """Boot the tested build with further files; the drives' DMA is traced."""
-    artifacts = replace(built_in(workspace), initramfs=image_with(workspace, more, folder))
+    artifacts = built_in(workspace)
+    if more:
+        artifacts = replace(artifacts, initramfs=image_with(workspace, more, folder))
     topology = load_topology(TOPOLOGY)
     vm = machine(artifacts, topology, topology.cpu, "auto", folder)
     vm = replace(vm, extra=trace.options(folder / "trace.log"))
