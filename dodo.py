@@ -8,14 +8,16 @@ from typing import Any
 from doit.tools import config_changed
 
 from host.reserve import keep
+from host.sources import sources_below
 from host.stamps import COMPILING, stamp
 from host.task import EXPECTED, Reporter, as_made, as_then, report, stage
 from kernel.external import module_sources
 from kernel.registry import TreeKernel
 from kernel.selection import DEFAULT_TASK, only_shows, select
 from rootfs.linked import stamps_of_linked
+from rootfs.packed import stamps_of_packed
 from rootfs.sources import tool_sources
-from settings.paths import BUILD, DIST, PROJECT, TESTS, invoked_from
+from settings.paths import BUILD, COMPAT, DIST, PROJECT, TESTS, invoked_from
 
 Task = dict[str, Any]
 
@@ -28,8 +30,9 @@ try:
 except EXPECTED as error:
     sys.exit(report(error).exit_code)
 
-MODULE = PROJECT / "p2pmem-pci"
-TOOL = PROJECT / "p2pmem-test"
+MODULE = SELECTED.settings.module or PROJECT / "p2pmem-pci"
+TOOL = SELECTED.settings.tool or PROJECT / "p2pmem-test"
+OWN_MODULE, OWN_TOOL = SELECTED.settings.module, SELECTED.settings.tool
 # Flags and environment of every compilation: after an edit, make has to look through all of them.
 RECIPE = (PROJECT / "kernel/kbuild.py", PROJECT / "kernel/environment.py")
 PROGRAMS = {name: stamp(name) for name in COMPILING}
@@ -54,6 +57,19 @@ DOIT_CONFIG = {
 def cleaning(*paths: Path) -> list[Any]:
     """Return what `doit clean` does for a task; it waits for a stage that works in this folder."""
     return [(stage("host.files", "discard", lock=AT.lock), [path]) for path in paths]
+
+
+def there(sources: list[Path]) -> list[Path]:
+    """Return the sources that doit can look into: a user's folder may have links to nothing."""
+    return [path for path in sources if path.is_file()]
+
+
+def of_choice(choice: str, task: Task) -> Iterator[Task]:
+    """Yield a task as a sub-task that belongs to one choice of the user's.
+
+    doit keeps one record a task: so it knows each choice, and going back to one makes nothing anew.
+    """
+    yield {**task, "name": choice, "title": lambda found: str(found.name).partition(":")[0]}
 
 
 def task_source() -> Task:
@@ -94,46 +110,60 @@ def task_kernel() -> Task:
     }
 
 
-def task_module() -> Task:
-    """build the kernel module p2pmem_pci.ko"""
-    return {
+def task_module() -> Iterator[Task]:
+    """build the kernel module p2pmem_pci.ko, or your own"""
+    sources = sources_below(MODULE) if OWN_MODULE else module_sources(MODULE)
+    task = {
         "actions": [(stage("kernel.task", "module", lock=AT.lock), [SELECTED, MODULE])],
-        "file_dep": [*RECIPE, AT.symbols, AT.dot_config, *module_sources(MODULE)],
+        "file_dep": [*RECIPE, AT.symbols, AT.dot_config, *there(sources)],
         "targets": [AT.module],
         # In a user's own tree a header may change, and Module.symvers stay the same.
         "uptodate": [config_changed({"programs": PROGRAMS}), as_made, not OWN_TREE],
-        "clean": [(stage("host.unfinished", "discard", lock=AT.lock), [AT.module_dir])],
+        "clean": [
+            *(cleaning(AT.module) if OWN_MODULE else ()),  # first: a link into the folder
+            (stage("host.unfinished", "discard", lock=AT.lock), [AT.module_dir]),
+        ],
     }
+    return of_choice(AT.module_dir.name, task)
 
 
-def task_tool() -> Task:
-    """build the user-space tool p2pmem-test, static"""
-    return {
+def task_tool() -> Iterator[Task]:
+    """build the user-space tool p2pmem-test, static, or your own"""
+    sources = sources_below(TOOL) if OWN_TOOL else tool_sources(TOOL)
+    recipe = [PROJECT / "rootfs" / name for name in ("task.py", *["own_tool.py"] * bool(OWN_TOOL))]
+    task = {
         "actions": [(stage("rootfs.task", "tool", lock=AT.lock), [SELECTED, TOOL])],
-        "file_dep": [*RECIPE, PROJECT / "rootfs/task.py", *tool_sources(TOOL)],
-        "targets": [AT.tool, AT.tool_links],
+        "file_dep": [*RECIPE, *recipe, *there(sources)],
+        # What a user's own was linked from, only its own Makefile knows.
+        "targets": [AT.tool, *([] if OWN_TOOL else [AT.tool_links])],
         "uptodate": [
             config_changed({"programs": PROGRAMS}),
             as_then("linked", lambda: stamps_of_linked(AT.tool_links)),
             as_made,
         ],
-        "clean": [(stage("host.unfinished", "discard", lock=AT.lock), [AT.tool_dir])],
+        "clean": [
+            *(cleaning(AT.tool) if OWN_TOOL else ()),
+            (stage("host.unfinished", "discard", lock=AT.lock), [AT.tool_dir]),
+        ],
     }
+    return of_choice(AT.tool_dir.name, task)
 
 
-def task_initramfs() -> Task:
+def task_initramfs() -> Iterator[Task]:
     """check module and tool, pack them with busybox into the root file system"""
     scripts = [path for path in sorted((PROJECT / "rootfs").iterdir()) if path.is_file()]
-    return {
+    task = {
         "actions": [(stage("rootfs.task", "initramfs", lock=AT.lock), [SELECTED])],
         "file_dep": [AT.module, AT.tool, AT.vmlinux, *scripts],
         "targets": [AT.initramfs],
         "uptodate": [
             config_changed({"busybox": stamp("busybox"), "lz4": stamp("lz4")}),
+            as_then("packed", lambda: stamps_of_packed(AT.packed)),
             as_made,
         ],
         "clean": cleaning(AT.rootfs),
     }
+    return of_choice(AT.rootfs.name, task)
 
 
 def task_build() -> Task:
@@ -150,6 +180,11 @@ def task__no_verdict() -> Task:
     """remove the last verdict, which must not outlive what it was about"""
     # The empty folder stays: one without a verdict tells that a run did not come to any.
     return {"actions": [(stage("host.files", "emptied", lock=VERDICT_LOCK), [VERDICT])]}
+
+
+def task__fits() -> Task:
+    """see that the scenario can be done on the topology, before anything is built for it"""
+    return {"actions": [(stage("verify.task", "fits"), [SELECTED])]}
 
 
 def task_boot() -> Task:
@@ -169,7 +204,7 @@ def task_verify() -> Task:
         # Another doit may come to build here again: not while this one is about what is there.
         "actions": [(stage("verify.task", "run", lock=VERDICT_LOCK, reads=AT.lock), [SELECTED])],
         # First of all: should the build fail, no verdict of an earlier one may be found.
-        "task_dep": ["_no_verdict", "build"],
+        "task_dep": ["_no_verdict", "_fits", "build"],
         "clean": [(stage("host.disk", "discard_runs"), [AT.root / "verify"])],
     }
 
@@ -187,7 +222,7 @@ def task_bundle() -> Task:
     """verify the image, and keep it with the evidence in dist/: as folder and archive"""
     return {
         "actions": [(stage("bundle.task", "bundle", lock=VERDICT_LOCK, reads=AT.lock), [SELECTED])],
-        "task_dep": ["_no_verdict", "image"],
+        "task_dep": ["_no_verdict", "_fits", "image"],
         "clean": cleaning(BUNDLE, BUNDLE.with_name(f"{BUNDLE.name}.tar.xz")),
     }
 
@@ -206,6 +241,25 @@ def task_reproduce() -> Task:
     return {
         "actions": [(stage("reproduce.task", "run", lock=lock), [SELECTED])],
         "clean": [(stage("reproduce.task", "clean", lock=lock), [])],
+    }
+
+
+def task_bench() -> Task:
+    """measure in one boot how fast the tool is, against another one too: against=FILE"""
+    lock = SELECTED.run_dir("bench").with_name(f"{SELECTED.run_name}.lock")
+    return {
+        "actions": [(stage("bench.task", "run", lock=lock, reads=AT.lock), [SELECTED])],
+        "task_dep": ["build"],
+        "clean": [(stage("host.disk", "discard_runs"), [AT.root / "bench"])],
+    }
+
+
+def task_compat() -> Task:
+    """try the module on every kernel that can be had: a table of what compiles and verifies"""
+    lock = COMPAT.with_suffix(".lock")
+    return {
+        "actions": [(stage("compat.task", "run", lock=lock), [SELECTED, MODULE])],
+        "clean": [(stage("host.files", "discard", lock=lock), [COMPAT])],
     }
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from boot.topology import Nvme, Port, Topology
+from boot.topology import Item, Port, Topology
 
 ROOT = "pci0000:00"
 
@@ -13,7 +13,7 @@ class Function:
     """One expected PCI function.
 
     Attributes:
-        name: as in the topology (a port's name, a drive's serial).
+        name: as in the topology (of a drive, its serial number).
         bdf: ``domain:bus:device.function``.
         path: its place in the tree, as below ``/sys/devices``.
         pci_id: ``vendor:device``.
@@ -41,6 +41,6 @@ def _below(
             yield from _below(topology, item.name, next(buses), function.path, buses)
 
 
-def _function(item: Port | Nvme, bus: int, path: str) -> Function:
+def _function(item: Item, bus: int, path: str) -> Function:
     bdf = f"0000:{bus:02x}:{item.addr:02x}.0"
     return Function(item.name, bdf, f"{path}/{bdf}", item.pci_id)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from boot.topology import Nvme, Port, Topology
+from boot.topology import Card, Item, Nvme, Topology
 
 QEMU = "qemu-system-x86_64"
 PROCESSORS = 2
@@ -65,6 +65,7 @@ def command(vm: Vm) -> list[str]:
         "-append", " ".join((*KERNEL_ARGUMENTS, *vm.kernel_arguments)),
         *_ports(topology),
         *_drives(topology, vm.drives),
+        *_cards(topology),
     ]  # fmt: skip
 
 
@@ -94,12 +95,35 @@ def _drives(topology: Topology, images: Mapping[str, Path | None]) -> list[str]:
         serial = drive.serial
         image = _image(drive, images[serial])
         words += ["-drive", f"if=none,id=image-{serial},format=raw,{image}"]
+        cmb = f",cmb_size_mb={drive.cmb_mib}" if drive.cmb_mib else ""
         words += [
             "-device",
             f"nvme,id=nvme-{serial},{_place(topology, drive)},drive=image-{serial},"
-            f"serial={serial},cmb_size_mb={drive.cmb_mib}",
+            f"serial={serial}{cmb}",
         ]
     return words
+
+
+def _cards(topology: Topology) -> list[str]:
+    words = []
+    for card in topology.cards:
+        device, *backend = CARD_WORDS[card.kind](card)
+        words += [*backend, "-device", f"{device},id={card.name},{_place(topology, card)}"]
+    return words
+
+
+def _ivshmem(card: Card) -> list[str]:
+    memory = f"memory-{card.name}"
+    backend = f"memory-backend-ram,id={memory},size={card.size_mib}M,share=on"
+    return [f"ivshmem-plain,memdev={memory}", "-object", backend]
+
+
+def _testdev(card: Card) -> list[str]:
+    return [f"pci-testdev,membar={card.size_mib}M"]
+
+
+# The device, and the options that go before it.
+CARD_WORDS = {"ivshmem": _ivshmem, "testdev": _testdev}
 
 
 def _image(drive: Nvme, path: Path | None) -> str:
@@ -109,7 +133,7 @@ def _image(drive: Nvme, path: Path | None) -> str:
     return f"snapshot=on,file.driver=null-co,file.size={drive.drive_bytes},file.read-zeroes=on"
 
 
-def _place(topology: Topology, item: Port | Nvme) -> str:
+def _place(topology: Topology, item: Item) -> str:
     return f"bus={item.parent or topology.root_bus},addr={item.addr:#x}"
 
 

@@ -1,10 +1,19 @@
 """A PCI tree as data: ``configs/topologies/*.toml`` read, checked and numbered.
 
 The language: ``machine`` (pc or q35), ``cpu`` (a QEMU model), ``memory_mib``, then one table per
-function. ``[port.NAME]`` has ``model`` and, except below the root bus, ``parent``;
-``[nvme.SERIAL]`` has ``parent``, ``cmb_mib`` (a power of two from 2 on) and ``drive_mib``.
-``addr`` is the slot (device number) on the bus it sits on, 0 if left out; on the root bus it must
-be given, since the machine's own devices occupy the low slots.
+function:
+
+- ``[port.NAME]``: a bridge, with ``model`` and, except below the root bus, ``parent``;
+- ``[nvme.SERIAL]``: a drive, with ``parent``, ``drive_mib`` and ``cmb_mib``, the size of its memory
+  (CMB); 0, or left out, makes it a drive without;
+- ``[ivshmem.NAME]``: fast memory and nothing else, with ``parent`` and ``size_mib``; the module
+  claims it when it is loaded;
+- ``[testdev.NAME]``: the same with memory that does not remember what is written to it, and that
+  the module has to be told to serve (``new_id``).
+
+Sizes of memory are powers of two from 2 on. ``addr`` is the slot (device number) on the bus it sits
+on, 0 if left out; on the root bus it must be given, since the machine's own devices occupy the low
+slots.
 """
 
 import re
@@ -28,11 +37,12 @@ PORT_IDS = {
     "xio3130-downstream": "104c:8233",
 }
 NVME_ID = "1b36:0010"
+NVME_DRIVER, MODULE = "nvme", "p2pmem_pci"  # in sysfs, /sys/bus/pci/drivers
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")  # part of an id for QEMU: util/id.c
 MIB = 1 << 20
 LONGEST_SERIAL = 20  # bytes of it in the controller's answer to Identify: NVMe base specification
 SLOTS = 32  # on a PCI bus
-SMALLEST_CMB_MIB = 2  # mm/memory_hotplug.c:check_pfn_span wants device memory in 2 MiB units
+SMALLEST_MEMORY_MIB = 2  # mm/memory_hotplug.c:check_pfn_span wants device memory in 2 MiB units
 
 
 class TopologyError(LabError):
@@ -55,12 +65,35 @@ class Port:
 
 
 @dataclass(frozen=True)
+class Provider:
+    """What all functions have in common that offer memory for peer-to-peer DMA.
+
+    Attributes:
+        name: of the function.
+        size: of the memory, in bytes.
+        driver: that has it by itself once the module is loaded, and publishes its memory; empty
+            if none does.
+        word: what people call the memory.
+        traced: QEMU can trace each access to it. It cannot where the memory is the host's own,
+            or where nothing answers.
+        remembers: what is read is what was written.
+    """
+
+    name: str
+    size: int
+    driver: str
+    word: str
+    traced: bool = False
+    remembers: bool = True
+
+
+@dataclass(frozen=True)
 class Nvme:
-    """An NVMe drive with a Controller Memory Buffer (CMB).
+    """An NVMe drive, perhaps with a Controller Memory Buffer (CMB).
 
     Attributes:
         serial: the drive's serial number, and its name here.
-        cmb_mib: size of the CMB in MiB.
+        cmb_mib: size of the CMB in MiB; 0 for a drive without.
         drive_mib: size of the namespace in MiB.
     """
 
@@ -81,14 +114,70 @@ class Nvme:
         return NVME_ID
 
     @property
-    def memory_bytes(self) -> int:
-        """Size of the memory that it offers for peer-to-peer DMA."""
-        return self.cmb_mib * MIB
+    def provider(self) -> Provider | None:
+        """The CMB, which its driver publishes while the kernel boots."""
+        if not self.cmb_mib:
+            return None
+        return Provider(self.serial, self.cmb_mib * MIB, NVME_DRIVER, "CMB", traced=True)
 
     @property
     def drive_bytes(self) -> int:
         """Size of the namespace."""
         return self.drive_mib * MIB
+
+
+@dataclass(frozen=True)
+class CardModel:
+    """A kind of function that has memory and does nothing else.
+
+    Attributes:
+        pci_id: ``vendor:device``, as in docs/specs/pci-ids.rst of QEMU.
+        driver: that claims it without being told; empty if none does.
+        remembers: what is read is what was written.
+    """
+
+    pci_id: str
+    driver: str
+    remembers: bool
+
+
+# By the table of the file. hw/misc/ivshmem.c maps RAM of the host; hw/misc/pci-testdev.c has an
+# empty container for `membar`: writes vanish, and reads are not answered.
+CARDS = {
+    "ivshmem": CardModel("1af4:1110", MODULE, remembers=True),
+    "testdev": CardModel("1b36:0005", "", remembers=False),
+}
+
+
+@dataclass(frozen=True)
+class Card:
+    """A function that has memory and does nothing else.
+
+    Attributes:
+        kind: a name of ``CARDS``.
+        size_mib: size of the memory in MiB.
+    """
+
+    kind: str
+    name: str
+    parent: str
+    addr: int
+    size_mib: int
+
+    @property
+    def pci_id(self) -> str:
+        """``vendor:device`` in hexadecimal."""
+        return CARDS[self.kind].pci_id
+
+    @property
+    def provider(self) -> Provider:
+        """Its memory."""
+        model = CARDS[self.kind]
+        size = self.size_mib * MIB
+        return Provider(self.name, size, model.driver, "memory", remembers=model.remembers)
+
+
+Item = Port | Nvme | Card
 
 
 @dataclass(frozen=True)
@@ -102,6 +191,7 @@ class Topology:
     memory_mib: int
     ports: tuple[Port, ...]
     drives: tuple[Nvme, ...]
+    cards: tuple[Card, ...] = ()
 
     @property
     def root_bus(self) -> str:
@@ -109,23 +199,33 @@ class Topology:
         return MACHINES[self.machine]
 
     @property
-    def items(self) -> list[Port | Nvme]:
-        """All functions: ports, then drives."""
-        return [*self.ports, *self.drives]
+    def items(self) -> list[Item]:
+        """All functions: ports, then drives, then cards."""
+        return [*self.ports, *self.drives, *self.cards]
 
     @property
-    def providers(self) -> tuple[Nvme, ...]:
-        """The functions that offer memory for peer-to-peer DMA."""
-        return self.drives
+    def providers(self) -> tuple[Provider, ...]:
+        """What offers memory for peer-to-peer DMA: drives that have some, then cards."""
+        of_drives = (drive.provider for drive in self.drives)
+        of_cards = (card.provider for card in self.cards)
+        return (*(item for item in of_drives if item), *of_cards)
 
-    def children(self, parent: str) -> list[Port | Nvme]:
+    def children(self, parent: str) -> list[Item]:
         """Return what sits directly below a port (or the root bus, ``""``), by slot."""
         below = [item for item in self.items if item.parent == parent]
         return sorted(below, key=lambda item: item.addr)
 
+    def item(self, name: str) -> Item:
+        """Return the function with this name."""
+        return next(item for item in self.items if item.name == name)
+
     def drive(self, serial: str) -> Nvme:
         """Return the drive with this serial number."""
         return next(drive for drive in self.drives if drive.serial == serial)
+
+    def provider(self, name: str) -> Provider:
+        """Return what a function offers that is one of the providers."""
+        return next(provider for provider in self.providers if provider.name == name)
 
     def ancestors(self, name: str) -> list[str]:
         """Return the names of the ports above a function, nearest first."""
@@ -155,6 +255,7 @@ def load_topology(path: Path, name: str = "") -> Topology:
         memory_mib=reader.take(data, TOP, "memory_mib", int),
         ports=tuple(reader.ports(reader.tables(data, "port"))),
         drives=tuple(reader.drives(reader.tables(data, "nvme"))),
+        cards=tuple(card for kind in CARDS for card in reader.cards(data, kind)),
     )
     reader.nothing_left(data, TOP)
     _check(topology, path.name)
@@ -212,8 +313,20 @@ class _Reader:
                 serial=serial,
                 parent=self.take(table, where, "parent", str),
                 addr=self.take(table, where, "addr", int, 0),
-                cmb_mib=self.take(table, where, "cmb_mib", int),
+                cmb_mib=self.take(table, where, "cmb_mib", int, 0),
                 drive_mib=self.take(table, where, "drive_mib", int),
+            )
+            self.nothing_left(table, where)
+
+    def cards(self, data: dict[str, Any], kind: str) -> Iterator[Card]:
+        for name, table in self.tables(data, kind).items():
+            where = f"[{kind}.{name}]"
+            yield Card(
+                kind=kind,
+                name=name,
+                parent=self.take(table, where, "parent", str),
+                addr=self.take(table, where, "addr", int, 0),
+                size_mib=self.take(table, where, "size_mib", int),
             )
             self.nothing_left(table, where)
 
@@ -248,6 +361,11 @@ def _complaints(topology: Topology) -> Iterator[str]:
     yield from _tree_complaints(topology)
     for drive in topology.drives:
         yield from _drive_complaints(drive)
+    for card in topology.cards:
+        where = f"[{card.kind}.{card.name}]"
+        yield from _memory_complaints(where, "size_mib", card.size_mib)
+        if not card.parent:
+            yield f"{where}: `parent` must name a port"
 
 
 def _tree_complaints(topology: Topology) -> Iterator[str]:
@@ -268,15 +386,20 @@ def _tree_complaints(topology: Topology) -> Iterator[str]:
 
 
 def _drive_complaints(drive: Nvme) -> Iterator[str]:
-    size = drive.cmb_mib
-    if size < SMALLEST_CMB_MIB or size & (size - 1):
-        yield (
-            f"[nvme.{drive.serial}]: cmb_mib is {size}, but must be a power of two (QEMU) "
-            f"and at least {SMALLEST_CMB_MIB} (device memory comes in units of 2 MiB)"
-        )
+    where = f"[nvme.{drive.serial}]"
+    if drive.cmb_mib:
+        yield from _memory_complaints(where, "cmb_mib", drive.cmb_mib)
     if drive.drive_mib < 1:
-        yield f"[nvme.{drive.serial}]: drive_mib is {drive.drive_mib}, but must be at least 1"
+        yield f"{where}: drive_mib is {drive.drive_mib}, but must be at least 1"
     if len(drive.serial) > LONGEST_SERIAL:
-        yield f"[nvme.{drive.serial}]: a serial number has at most {LONGEST_SERIAL} characters"
+        yield f"{where}: a serial number has at most {LONGEST_SERIAL} characters"
     if not drive.parent:
-        yield f"[nvme.{drive.serial}]: `parent` must name a port"
+        yield f"{where}: `parent` must name a port"
+
+
+def _memory_complaints(where: str, key: str, size: int) -> Iterator[str]:
+    if size < SMALLEST_MEMORY_MIB or size & (size - 1):
+        yield (
+            f"{where}: {key} is {size}, but must be a power of two (QEMU) "
+            f"and at least {SMALLEST_MEMORY_MIB} (device memory comes in units of 2 MiB)"
+        )

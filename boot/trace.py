@@ -5,6 +5,10 @@ and then one ``pci_nvme_map_addr`` for each piece of memory that the command mov
 from. If that piece lies in the controller's own CMB, ``pci_nvme_map_addr_cmb`` follows at once;
 an address in another function's BAR is peer-to-peer DMA; anything else is host RAM. The BARs come
 from QEMU too, not from the guest.
+
+Single accesses (``memory_region_ops_*``) are traced only where QEMU emulates the memory: a CMB. The
+memory of ivshmem-plain is RAM of the host, which QEMU's devices copy to and from without such a
+call, and that of pci-testdev is answered by nobody. There the addresses are all that is seen.
 """
 
 import re
@@ -42,8 +46,8 @@ DEVICE = -1  # the "cpu" of an access that a device makes
 class Memory(Enum):
     """Where a piece of data lies, seen from the controller that moves it."""
 
-    OWN = "own CMB"
-    PEER = "peer CMB"
+    OWN = "own"
+    PEER = "peer"
     RAM = "host RAM"
 
 

@@ -16,6 +16,7 @@ from bundle import manifest as manifests
 from bundle import sums
 from bundle.errors import BundleError
 from bundle.manifest import Manifest, ManifestError
+from bundle.own import has_clients, module_file, own_names
 from bundle.records import Damaged, Fields, read_json
 from host.files import sha256_file
 from kernel.source import SourceRecord
@@ -124,7 +125,17 @@ def artifacts(bundle: Bundle) -> Artifacts:
         file=kernel.file,
         sha256=kernel.sha256,
     )
-    return Artifacts(source, kernel.release, bundle.image / BZIMAGE, bundle.image / INITRAMFS)
+    own = own_names(bundle.manifest)
+    return Artifacts(
+        source,
+        kernel.release,
+        bundle.image / BZIMAGE,
+        bundle.image / INITRAMFS,
+        module=Path(module_file(item.name for item in bundle.manifest.outputs)).stem,
+        own_module=own.get("module", ""),
+        own_tool=own.get("tool", ""),
+        clients=has_clients(bundle.manifest),
+    )
 
 
 def topology(bundle: Bundle) -> Topology:
@@ -210,6 +221,7 @@ def _of_another_image(evidence: Path, manifest: Manifest) -> Iterator[str]:
         "topology": manifest.topology.name,
         "scenario": manifest.scenario.name,
         "cpu": manifest.cpu,
+        "own": str(own_names(manifest)),
     }
     for field, value in expected.items():
         if told[field] != value:
@@ -218,7 +230,10 @@ def _of_another_image(evidence: Path, manifest: Manifest) -> Iterator[str]:
 
 def _told(verdict: Fields) -> dict[str, str]:
     files, kernel = verdict.within("files"), verdict.within("kernel")
+    # Older verdicts are about what is the lab's, all of it.
+    own = verdict.within("own") if verdict.has("own") else Fields(verdict.path, {})
     return {
+        "own": str({kind: own.text(kind) for kind in own.names()}),
         **{f"files.{booted}": files.text(booted) for booted in (BZIMAGE, INITRAMFS)},
         **{f"kernel.{field}": kernel.text(field) for field in KERNEL_FIELDS},
         **{field: verdict.text(field) for field in ("topology", "scenario", "cpu")},

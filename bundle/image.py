@@ -8,9 +8,10 @@ from pathlib import Path
 from boot.topology import load_topology
 from bundle import manifest as manifests
 from bundle.boot_script import boot_script
-from bundle.inputs import gather
+from bundle.inputs import gather, linked_into_tool
 from bundle.manifest import Manifest, Output
-from bundle.parts import Parts
+from bundle.own import own_names
+from bundle.parts import TOOL, Parts
 from bundle.read_me import read_me
 from bundle.sbom import NAME as SBOM
 from bundle.sbom import sbom, validate
@@ -20,12 +21,11 @@ from host.files import replacing, sha256_file
 from host.process import run_logged
 from kernel.environment import PASSED, REPRODUCIBLE
 from kernel.selection import Selection
-from rootfs.linked import linked_files
 from rootfs.task import contents
 
 BOOT = "boot.sh"
 READ_ME = "README"
-PROGRAMS = ("p2pmem-test", BOOT)  # files that are executable
+PROGRAMS = (TOOL, BOOT)  # files that are executable
 
 
 @dataclass(frozen=True)
@@ -91,8 +91,10 @@ def _copy(selection: Selection, begun: Manifest, folder: Path) -> None:
 
 def _parts(selection: Selection, begun: Manifest) -> Iterator[_Part]:
     workspace = selection.workspace
-    built = (workspace.bzimage, workspace.module, workspace.tool, workspace.initramfs)
-    yield from (_Part(path.name, path) for path in (*built, workspace.dot_config))
+    module = workspace.module.resolve()
+    built = (workspace.bzimage, module, workspace.initramfs, workspace.dot_config)
+    yield from (_Part(path.name, path) for path in built)
+    yield _Part(TOOL, workspace.tool)
     yield _Part("System.map", workspace.system_map)
     yield _Part("topology.toml", selection.topology_file)
     yield _Part("scenario.toml", selection.scenario_file)
@@ -107,7 +109,8 @@ def _sbom_parts(selection: Selection, begun: Manifest, made: Iterable[Output]) -
         tools=begun.tools,
         outputs=tuple(made),
         contents=tuple(contents(selection.workspace)),
-        linked=tuple(linked_files(selection.workspace.tool_links)),
+        linked=tuple(linked_into_tool(selection.workspace)),
+        own=own_names(begun),
     )
 
 

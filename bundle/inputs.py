@@ -1,22 +1,25 @@
 """Gather every input of an image: what it was made from, by whom, with which programs."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 
 from boot.topology import Topology
 from bundle.manifest import FileInput, KernelInput, LabInput, Manifest, ToolInput
+from bundle.own import OURS, PACKED, source_name
 from host.digest import sha256_of_files, sha256_of_tree
 from host.files import sha256_file
 from host.origin import origin_of
 from host.programs import deciding, describe
+from host.sources import sources_below
 from kernel.environment import SOURCE_DATE_EPOCH
 from kernel.external import module_sources
 from kernel.selection import Selection, plain
 from kernel.source import SourceRecord, read_record
 from rootfs.linked import linked_files
+from rootfs.packed import packed_files
 from rootfs.sources import script_sources, tool_sources
-from settings.paths import PROJECT
+from settings.paths import PROJECT, Workspace
 
 # Code and data that decide how an image is made. Not the rest of the lab: a change of a check,
 # of a test or of the README makes no other image.
@@ -49,8 +52,11 @@ def gather(selection: Selection, topology: Topology) -> Manifest:
         scenario=_named(selection.scenario_file),
         cpu=selection.settings.cpu or topology.cpu,
         fragments=tuple(fragment_inputs(selection.fragments)),
-        sources=tuple(source_inputs(PROJECT)),
-        tools=tuple(tool_inputs(linked_files(selection.workspace.tool_links))),
+        sources=tuple(source_inputs(PROJECT, selection.settings.module, selection.settings.tool)),
+        tools=(
+            *tool_inputs(linked_into_tool(selection.workspace)),
+            *packed_inputs(packed_files(selection.workspace.packed)),
+        ),
         source_date_epoch=SOURCE_DATE_EPOCH,
         outputs=(),
     )
@@ -92,11 +98,37 @@ def fragment_inputs(fragments: tuple[Path, ...]) -> Iterator[FileInput]:
         yield FileInput(f"fragments/{number}-{plain(path.name)}", sha256_file(path))
 
 
-def source_inputs(project: Path) -> Iterator[FileInput]:
-    """Return one sum for each folder that module, tool and root file system are made of."""
+def source_inputs(
+    project: Path, module: Path | None = None, tool: Path | None = None
+) -> Iterator[FileInput]:
+    """Return one sum for each folder that module, tool and root file system are made of.
+
+    Args:
+        project: the lab.
+        module: the folder of a user's own module, if there is one.
+        tool: the same for the tool.
+    """
+    own = {OURS["module"]: ("module", module), OURS["tool"]: ("tool", tool)}
     for name, files in SOURCES.items():
-        folder = project / name
-        yield FileInput(name, sha256_of_files(folder, files(folder)))
+        kind, folder = own.get(name, ("", None))
+        if folder:
+            yield FileInput(
+                source_name(kind, folder), sha256_of_files(folder, sources_below(folder))
+            )
+        else:
+            yield FileInput(name, sha256_of_files(project / name, files(project / name)))
+
+
+def linked_into_tool(workspace: Workspace) -> list[Path]:
+    """Return what the lab's tool was linked from; nobody knows it of a user's own."""
+    return [] if workspace.own_tool else linked_files(workspace.tool_links)
+
+
+def packed_inputs(files: Mapping[str, Path]) -> Iterator[ToolInput]:
+    """Return the machine's files that are in the root file system, by their place there."""
+    found = describe((), files.values())
+    for target, program in zip(files, found, strict=True):
+        yield ToolInput(**{**asdict(program), "name": f"{PACKED}{target}"})
 
 
 def tool_inputs(linked: Iterable[Path]) -> Iterator[ToolInput]:

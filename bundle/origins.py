@@ -33,10 +33,14 @@ class Origin:
 
 
 RECIPE = "lab.recipe"
+MODULE = "*.ko"
+MODULE_SOURCES = ("sources.p2pmem-pci", "sources.module/*")
 MAKING = (RECIPE, "source_date_epoch")
 # A tool that is not known here counts: rather an unlikely reason than a false alarm. Python only
 # runs the lab. Libraries and start-up objects are linked into the tool alone.
-COMPILERS = ("tools.*", "!tools.busybox.*", "!tools.lz4.*", "!tools.python3.*")
+COMPILERS = (
+    "tools.*", "!tools.busybox.*", "!tools.lz4.*", "!tools.python3.*", "!tools.packed/*",
+)  # fmt: skip
 NO_LIBRARIES = ("!tools.*.a.*", "!tools.*.o.*")
 NO_KBUILD = ("!tools.bc.*", "!tools.bison.*", "!tools.flex.*", "!tools.objcopy.*")
 LINUX = ("kernel.sha256", "kernel.version", "kernel.release", "fragments.*.sha256", *MAKING)
@@ -49,8 +53,11 @@ ORIGINS = {
     "vmlinux": Origin(KERNEL),
     "System.map": Origin(KERNEL),
     ".config": Origin(KERNEL),
-    "p2pmem_pci.ko": Origin((*KERNEL, "sources.p2pmem-pci")),
-    "p2pmem-test": Origin((*MAKING, "sources.p2pmem-test", *COMPILERS, *NO_KBUILD)),
+    # The lab's, or a user's own, whatever its name is.
+    MODULE: Origin((*KERNEL, *MODULE_SOURCES)),
+    "p2pmem-test": Origin(
+        (*MAKING, "sources.p2pmem-test", "sources.tool/*", *COMPILERS, *NO_KBUILD)
+    ),
     # kernel: its gen_init_cpio packs, and its release is in the path of the module
     "initramfs.cpio.lz4": Origin(
         (
@@ -60,8 +67,9 @@ ORIGINS = {
             "sources.rootfs",
             "tools.busybox.*",
             "tools.lz4.*",
+            "tools.packed/*",
         ),
-        ("p2pmem_pci.ko", "p2pmem-test"),
+        (MODULE, "p2pmem-test"),
     ),
     "boot.sh": Origin((RECIPE, "topology.*", "cpu")),
     "topology.toml": Origin(("topology.sha256",)),
@@ -83,7 +91,11 @@ def origin_of(output: str, *, everywhere: bool = True) -> Origin:
     """
     if fragment := FRAGMENT.fullmatch(output):
         return Origin((f"fragments.{fragment[1]}.*",))
-    return ORIGINS.get(output, UNKNOWN) if everywhere else Origin((RECIPE,))
+    module = output.endswith(MODULE.removeprefix("*"))
+    if not everywhere:
+        # Another module has another name.
+        return Origin((RECIPE, *MODULE_SOURCES)) if module else Origin((RECIPE,))
+    return ORIGINS[MODULE] if module else ORIGINS.get(output, UNKNOWN)
 
 
 def inputs_of(manifest: Manifest) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 import re
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from packageurl import PackageURL
 
 from bundle import licences
 from bundle.components import (
+    UNKNOWN,
     File,
     Properties,
     Role,
@@ -23,14 +24,16 @@ from bundle.components import (
     spdx,
 )
 from bundle.manifest import KernelInput, LabInput, Output, ToolInput
+from bundle.own import module_file
 from host.files import sha256_file
 from host.packages import Package, Source, distribution, installed, owners, source_package
-from rootfs.initramfs import ImageFile
+from rootfs.initramfs import MADE, ImageFile
+from rootfs.sources import FOLDER
 from settings.paths import PROJECT
 
 IMAGE, LAB, SCRIPTS = "p2plab-image", "p2plab", "p2plab-rootfs"
 KERNEL_FILES = ("bzImage", "vmlinux", "System.map", ".config")
-MODULE, TOOL, INITRAMFS = "p2pmem_pci.ko", "p2pmem-test", "initramfs.cpio.lz4"
+TOOL, INITRAMFS = "p2pmem-test", "initramfs.cpio.lz4"
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,7 @@ class Parts:
         outputs: all files of the image but this one.
         contents: what the initramfs holds (``rootfs.task.contents``).
         linked: what the tool was linked from (``rootfs.linked.linked_files``).
+        own: names of what is a user's own, by kind (``module``, ``tool``).
     """
 
     kernel: KernelInput
@@ -52,6 +56,7 @@ class Parts:
     outputs: tuple[Output, ...]
     contents: tuple[ImageFile, ...]
     linked: tuple[Path, ...]
+    own: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -79,14 +84,15 @@ def graph_of(parts: Parts) -> Graph:
     """
     graph = Graph()
     outputs = {output.name: output for output in parts.outputs}
-    for name in (*KERNEL_FILES, MODULE, TOOL, INITRAMFS):
+    module = module_file(outputs) or "module (.ko)"
+    for name in (*KERNEL_FILES, module, TOOL, INITRAMFS):
         if name not in outputs:
             raise SbomError(f"there is no {name} in the image that an SBOM is to be written for")
     content = _content(parts.contents, parts.outputs)
-    _add_linux(graph, parts.kernel, [outputs.pop(name) for name in KERNEL_FILES])
+    _add_linux(graph, parts.kernel, [outputs.pop(name) for name in KERNEL_FILES], module)
     graph.add(_initramfs(outputs.pop(INITRAMFS)), IMAGE)
-    graph.add(_module(outputs.pop(MODULE), content), IMAGE, INITRAMFS)
-    graph.add(_tool(outputs.pop(TOOL), content), IMAGE, INITRAMFS)
+    graph.add(_module(outputs.pop(module), content, parts.own.get("module")), IMAGE, INITRAMFS)
+    graph.add(_tool(outputs.pop(TOOL), content, parts.own.get("tool")), IMAGE, INITRAMFS)
     # All else is the lab's own: what is not named above has no other maker.
     graph.add(_lab(outputs.values()), IMAGE)
     graph.add(_scripts(content.own), INITRAMFS)
@@ -119,20 +125,20 @@ def _content(contents: Iterable[ImageFile], outputs: Iterable[Output]) -> _Conte
         if digest in names:
             name = names[digest]
             content.built[name] = (*content.built.get(name, ()), *place)
-        elif file.source.is_relative_to(PROJECT):
+        elif file.source.parent == FOLDER or file.source.name in MADE:
             content.own.append(File(Path(file.target).name, digest, place))
         else:
             content.machine.append((file.source, File(file.source.name, digest, place)))
     return content
 
 
-def _add_linux(graph: Graph, kernel: KernelInput, built: Iterable[Output]) -> None:
+def _add_linux(graph: Graph, kernel: KernelInput, built: Iterable[Output], module: str) -> None:
     files = [
         _output(ComponentType.FILE, output.name, output, kernel.version, licences.KERNEL)
         for output in built
     ]
     refs = [graph.add(file, IMAGE) for file in files]
-    graph.add(_linux(kernel), *refs, MODULE)
+    graph.add(_linux(kernel), *refs, module)
 
 
 def _linux(kernel: KernelInput) -> Component:
@@ -196,17 +202,28 @@ def _initramfs(output: Output) -> Component:
     return _output(ComponentType.FILE, output.name, output)
 
 
-def _module(output: Output, content: _Content) -> Component:
+def _module(output: Output, content: _Content, own: str | None) -> Component:
     name = Path(output.name).stem
     place = content.built.get(output.name, ())
+    if own:
+        return _output(ComponentType.DEVICE_DRIVER, name, output, properties=_own(own, place))
     version = lab_version()  # its sources tell none of their own
     return _output(ComponentType.DEVICE_DRIVER, name, output, version, licences.LAB, place)
 
 
-def _tool(output: Output, content: _Content) -> Component:
+def _tool(output: Output, content: _Content, own: str | None) -> Component:
     place = content.built.get(output.name, ())
+    if own:
+        # What it was linked from, its own Makefile alone knows.
+        told = (*_own(own, place), ("linked-from", "not known"))
+        return _output(ComponentType.APPLICATION, own, output, properties=told)
     version = _tool_version()
     return _output(ComponentType.APPLICATION, output.name, output, version, licences.LAB, place)
+
+
+def _own(name: str, place: Properties) -> Properties:
+    """Return what is told of something that is a user's own: nobody here knows its licence."""
+    return (*place, ("own-sources", name), *UNKNOWN)
 
 
 def _lab(outputs: Iterable[Output]) -> Component:

@@ -1,13 +1,14 @@
 """``README`` of an image: what a person who finds it years later has to know."""
 
 from bundle.manifest import KernelInput, Manifest
-from kernel.kbuild import MAPPED_BUILD, MAPPED_SOURCE
+from bundle.own import own_names
+from kernel.kbuild import MAPPED_BUILD, MAPPED_MODULE, MAPPED_SOURCE
 
 TEXT = """\
 {kernel}
 
-An image of the p2plab lab for Linux PCI peer-to-peer DMA: a kernel, the module p2pmem_pci.ko,
-the tool p2pmem-test, and a root file system with both. The machine is {topology} (topology.toml)
+An image of the p2plab lab for Linux PCI peer-to-peer DMA: a kernel, the module {module},
+the tool {tool}, and a root file system with both. The machine is {topology} (topology.toml)
 with the QEMU CPU model {cpu}; what is verified on it is {scenario} (scenario.toml).
 
 What it was made from is in manifest.json: {commit}.
@@ -19,8 +20,8 @@ Boot      ./boot.sh                                    needs QEMU and a POSIX sh
 Debug     ./boot.sh -s -S, and in another terminal, beside the unpacked source of the kernel:
           gdb vmlinux -ex 'set substitute-path {mapped_source} SOURCE' \\
                       -ex 'target remote 127.0.0.1:1234'
-          The module's sources are {mapped_build}/p2pmem-pci there.
-Rebuild   ./doit reproduce manifest=BUNDLE/image/manifest.json
+          The module's sources are {mapped_module} there.
+Rebuild   ./doit {own}reproduce manifest=BUNDLE/image/manifest.json
           in a checkout of the commit above: lists inputs that differ, builds, compares the sums
 
 ./doit is the command of a p2plab checkout; BUNDLE is the folder above this one, or its archive.
@@ -29,7 +30,7 @@ Rebuild   ./doit reproduce manifest=BUNDLE/image/manifest.json
 
 def read_me(manifest: Manifest) -> str:
     """Return the text; a kernel that is not the one asked for comes first."""
-    lab = manifest.lab
+    lab, own = manifest.lab, own_names(manifest)
     commit = f"p2plab at commit {lab.commit}" if lab.commit else "p2plab outside of git"
     return TEXT.format(
         kernel=kernel_line(manifest.kernel),
@@ -37,7 +38,10 @@ def read_me(manifest: Manifest) -> str:
         scenario=manifest.scenario.name,
         cpu=manifest.cpu,
         mapped_source=MAPPED_SOURCE,
-        mapped_build=MAPPED_BUILD,
+        mapped_module=MAPPED_MODULE if "module" in own else f"{MAPPED_BUILD}/p2pmem-pci",
+        module=f"{own['module']} of a user's own" if "module" in own else "p2pmem_pci.ko",
+        tool=f"{own['tool']} of a user's own" if "tool" in own else "p2pmem-test",
+        own="".join(f"{kind}={name} " for kind, name in own.items()),
         commit=f"{commit}, with changes that no commit has" if lab.dirty else commit,
     )
 

@@ -22,3 +22,8 @@ def require_terminal(what: str, instead: str) -> None:
 def printable(text: str) -> str:
     """Return somebody else's text for the terminal: nothing in it may steer that."""
     return "".join(sign if sign.isprintable() else "?" for sign in text)
+
+
+def printable_lines(text: str) -> list[str]:
+    """Return somebody else's text as lines for the terminal, tabs as blanks."""
+    return [printable(line) for line in text.expandtabs().splitlines()]

@@ -11,7 +11,7 @@ from host.errors import MissingToolError
 
 TABLE = Path(__file__).with_name("tools.txt")
 COMMAND_PROBES = ("cmd", "static")
-WORK = ("run", "build", "reproduce", "test")
+WORK = ("run", "build", "reproduce", "test", "tools")
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,12 @@ class Need:
         kind, _, name = self.probe.partition(":")
         return name if kind in COMMAND_PROBES else ""
 
+    @property
+    def names(self) -> set[str]:
+        """The names of what the line is about: its command, or its files without their folders."""
+        _, _, what = self.probe.partition(":")
+        return {path.rpartition("/")[2] for path in what.split(",")}
+
 
 def read_table(path: Path = TABLE) -> list[Need]:
     """Return the lines of the table."""
@@ -43,7 +49,7 @@ def missing_tool(command: str) -> MissingToolError:
     """Return the error for a program that is not there, with its package where known."""
     name = Path(command).name
     for need in read_table():
-        if need.command == name:
+        if name in need.names:
             return MissingToolError(
                 f"{name} is not on this machine ({need.why})",
                 hint=f"run ./doit, or install the package {need.debian} (Debian), "

@@ -12,6 +12,7 @@ from host.errors import LabError, MissingToolError
 from host.files import no_space_named, sha256_file
 from host.lock import locked
 from host.process import ProgramFailed, output_of, run_logged
+from kernel import suites
 from kernel.apt_lists import ENGLISH, MACHINE, Lists, have_own, own, refreshed
 from kernel.checksum import set_aside
 from kernel.registry import package_version
@@ -19,6 +20,9 @@ from kernel.version import OLDEST
 from settings.paths import OTHER_DOWNLOADS
 
 NETWORK = "check that this machine reaches a mirror of its distribution, then run the same again"
+# In the download directory: what comes from another suite than the machine's own. `kernel=auto`
+# takes what the machine's own offer, whatever else was downloaded.
+OTHER_SUITES = "other-suites"
 # What apt-get says when a mirror has replaced what the lists speak of.
 STALE = re.compile(r"\b(404|410) |File not found|unexpected size|Hash Sum mismatch")
 
@@ -144,19 +148,48 @@ def _after_refresh(complaint: str) -> str:
 
 
 def _from_apt(package: str, downloads: Path, log: Path) -> Package:
-    """Get a package by the lists that there are, or else by refreshed ones."""
+    """Get a package by the lists that there are, by refreshed ones, or from another suite."""
     for lists in (MACHINE, own()) if have_own() else (MACHINE,):
-        wanted = candidate(package, lists)
-        with suppress(StaleListsError):
-            if wanted is not None:
-                return _present(wanted, downloads) or _downloaded(wanted, lists, downloads, log)
+        if found := _delivered(package, lists, downloads, log):
+            return found
     lists, complaint = refreshed()
     wanted = candidate(package, lists)
     if wanted is None:
+        what = f"apt has no package {package} to download, {_after_refresh(complaint)}"
+        return _from_other_suite(package, downloads / OTHER_SUITES, log, what)
+    return _present(wanted, downloads) or _downloaded(wanted, lists, downloads, log)
+
+
+def _from_other_suite(package: str, downloads: Path, log: Path, what: str) -> Package:
+    """Get a package that the machine's own suites lack, for the reason ``what``.
+
+    Raises:
+        AptError: no suite has it, or it cannot be downloaded.
+    """
+    if suites.have() and (found := _delivered(package, suites.everywhere(), downloads, log)):
+        return found
+    try:
+        lists, complaint = suites.refreshed()
+    except LabError as error:
+        raise AptError(f"{what};\n{error.message}", hint=error.hint or NETWORK) from error
+    wanted = candidate(package, lists)
+    if wanted is None:
+        known = ", ".join(sorted(offered(lists))) or "none"
         raise AptError(
-            f"apt has no package {package} to download, {_after_refresh(complaint)}", hint=NETWORK
+            f"apt has no package {package} in any suite of {suites.FILE.name}, "
+            f"{_after_refresh(complaint)}; there are: {known}",
+            hint=NETWORK if complaint else "name one of these, or give a tree of your own",
         )
     return _present(wanted, downloads) or _downloaded(wanted, lists, downloads, log)
+
+
+def _delivered(package: str, lists: Lists, downloads: Path, log: Path) -> Package | None:
+    """Get a package by these lists; None if they do not know it, or are older than the mirror."""
+    wanted = candidate(package, lists)
+    with suppress(StaleListsError):
+        if wanted is not None:
+            return _present(wanted, downloads) or _downloaded(wanted, lists, downloads, log)
+    return None
 
 
 def _present(wanted: Candidate, downloads: Path) -> Package | None:
@@ -174,7 +207,7 @@ def _downloaded(wanted: Candidate, lists: Lists, downloads: Path, log: Path) -> 
     # in the download directory is always a whole one.
     scratch = downloads / f".apt-{wanted.package}"
     with no_space_named(scratch):
-        scratch.mkdir(exist_ok=True)
+        scratch.mkdir(parents=True, exist_ok=True)
         file = _download(wanted, lists, scratch, log)
     found = sha256_file(file)
     if found != wanted.sha256:
@@ -208,7 +241,8 @@ def _download(wanted: Candidate, lists: Lists, scratch: Path, log: Path) -> Path
 
 
 def _from_directory(package: str, downloads: Path, error: LabError) -> Package:
-    files = sorted(_debs(downloads, package), key=lambda file: file.stat().st_mtime)
+    found = [*_debs(downloads / OTHER_SUITES, package), *_debs(downloads, package)]
+    files = sorted(found, key=lambda file: file.stat().st_mtime)
     if not files:
         by_hand = f"or put a file {package}_VERSION_all.deb into {downloads}"
         raise AptError(error.message, hint=f"{error.hint or NETWORK}; {by_hand}") from error

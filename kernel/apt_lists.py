@@ -2,7 +2,8 @@
 
 A new machine often has lists that are months old or lack a suite. `apt-get update` would need root
 and change the machine; the same with private directories needs neither. Sources and keys are
-always the machine's, so what apt delivers is as trustworthy.
+always the machine's, so what apt delivers is as trustworthy. (Further suites of the same mirrors
+are in kernel.suites.)
 """
 
 import os
@@ -49,14 +50,33 @@ MACHINE = Lists()
 
 def own() -> Lists:
     """Return the lab's own lists as they are; there may be none yet."""
-    places = (("Dir::State::Lists", _lists_dir()), ("Dir::Cache", apt_dir() / "cache"))
-    options = [word for name, path in places for word in ("-o", f"{name}={path}")]
-    return Lists(("-c", str(CONFIGURATION), *options))
+    return private(apt_dir())
+
+
+def private(folder: Path, **options: Path | str) -> Lists:
+    """Return lists that are kept below a folder.
+
+    Args:
+        folder: has ``lists`` and ``cache``; there may be nothing yet.
+        options: further ones of apt.conf(5), with ``_`` for ``::``.
+    """
+    given = {"Dir_State_Lists": folder / "lists", "Dir_Cache": folder / "cache", **options}
+    words = [
+        word
+        for name, value in given.items()
+        for word in ("-o", f"{name.replace('_', '::')}={value}")
+    ]
+    return Lists(("-c", str(CONFIGURATION), *words))
 
 
 def have_own() -> bool:
     """Tell whether the lab's own lists were ever filled."""
-    return any(_lists_dir().glob("*Packages*"))
+    return filled(apt_dir())
+
+
+def filled(folder: Path) -> bool:
+    """Tell whether the lists below a folder were ever filled."""
+    return any((folder / "lists").glob("*Packages*"))
 
 
 def refreshed() -> tuple[Lists, str]:
@@ -69,20 +89,33 @@ def refreshed() -> tuple[Lists, str]:
         MissingToolError: there is no apt-get.
         LabError: the cache directory cannot be written.
     """
-    title = "refreshing apt's lists"
-    log = apt_dir() / "update.log"
-    with locked(apt_dir() / "lock", title, OTHER_CACHE), no_space_named(apt_dir()):
-        for folder in (_lists_dir(), apt_dir() / "cache/archives"):
-            (folder / "partial").mkdir(parents=True, exist_ok=True)
+    reason = "the machine's are missing or too old; the lab keeps its own"
+    return own(), update(own(), apt_dir(), "refreshing apt's lists", reason)
+
+
+def update(lists: Lists, folder: Path, title: str, reason: str) -> str:
+    """Fill private lists below a folder; return what apt complained about, in one line.
+
+    Args:
+        lists: of :func:`private`.
+        folder: where they are kept.
+        title: what the progress line begins with.
+        reason: told with the place, before the work begins.
+
+    Raises:
+        LabError: as :func:`refreshed`.
+    """
+    log = folder / "update.log"
+    with locked(folder / "lock", title, OTHER_CACHE), no_space_named(folder):
+        for place in (folder / "lists", folder / "cache/archives"):
+            (place / "partial").mkdir(parents=True, exist_ok=True)
         with Progress(title) as progress:
-            progress.say(
-                f"the machine's are missing or too old; the lab keeps its own: {apt_dir()}"
-            )
+            progress.say(f"{reason}: {folder}")
         try:
-            run_logged(own().get("update"), title=title, log=log, env=ENGLISH, writes=apt_dir())
+            run_logged(lists.get("update"), title=title, log=log, env=ENGLISH, writes=folder)
         except ProgramFailed as error:
-            return own(), _complaints(log) or error.message
-    return own(), _complaints(log)
+            return _complaints(log) or error.message
+    return _complaints(log)
 
 
 def _complaints(log: Path) -> str:
@@ -93,7 +126,3 @@ def _complaints(log: Path) -> str:
     more = len(found) - SHOWN_COMPLAINTS
     rest = [f"and {more} more in {log}"] if more > 0 else []
     return "; ".join([*found[:SHOWN_COMPLAINTS], *rest])
-
-
-def _lists_dir() -> Path:
-    return apt_dir() / "lists"

@@ -12,7 +12,8 @@ from kernel.selection import Selection
 from kernel.source import read_record
 from settings.paths import BUILD, DIST, PROJECT, Workspace, cache_dir, downloads_dir
 
-SCRATCH = ("reproduce", "rebuild")  # in build/: where the double build and a rebuild are made
+# In build/, where a task works that is about no single kernel: that task.
+SCRATCH = {"reproduce": "reproduce", "rebuild": "reproduce", "compat": "compat"}
 SHOWN = 1 << 18  # bytes from which a place has a line of its own
 # By what lies in build/<label>/: the task that made it, and whose clean action removes it.
 TASKS = {
@@ -50,8 +51,8 @@ def _places(selection: Selection) -> Iterator[tuple[Path, str]]:
             yield from _stages(Workspace(path), selection)
         else:
             # Its builds may be mounted somewhere: no rm for them.
-            twice = path.name in SCRATCH
-            yield path, "./doit clean reproduce" if twice else _removal(path)
+            task = SCRATCH.get(path.name)
+            yield path, f"./doit clean {task}" if task else _removal(path)
     yield DIST, _removal(DIST)
     yield downloads_dir(), "./doit clean downloads"
     for path in _inside(cache_dir()):
@@ -73,7 +74,7 @@ def _stages(workspace: Workspace, selection: Selection) -> Iterator[tuple[Path, 
 
 def _words(workspace: Workspace, selection: Selection) -> list[str] | None:
     """Return the settings that select a workspace; None if they cannot be told from it."""
-    if workspace == selection.workspace:
+    if workspace.root == selection.workspace.root:
         return [
             f"{name}={text}"
             for name, text in selection.given.items()

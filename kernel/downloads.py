@@ -9,6 +9,7 @@ from host.disk import Use, allocated, print_table
 from host.files import remove
 from host.lock import locked
 from host.progress import mebibytes
+from kernel.apt import OTHER_SUITES
 from kernel.choice import REGISTRY
 from kernel.registry import Kernel, UrlKernel, load
 from settings.paths import OTHER_DOWNLOADS, downloads_dir
@@ -72,8 +73,15 @@ def clean(named: bool) -> None:
 def entries(folder: Path, kernels: Mapping[str, Kernel]) -> Iterator[Download]:
     """Yield what is in a download directory, sorted by name."""
     pinned = {it.file: name for name, it in kernels.items() if isinstance(it, UrlKernel)}
-    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
-        yield _tarball(path, pinned) or _package(path) or Download(path, FOREIGN, None)
+    for path in _inside(folder):
+        if path.name != OTHER_SUITES:
+            yield _tarball(path, pinned) or _package(path, folder) or Download(path, FOREIGN, None)
+    for path in _inside(folder / OTHER_SUITES):
+        yield _package(path, folder) or Download(path, FOREIGN, None)
+
+
+def _inside(folder: Path) -> list[Path]:
+    return sorted(folder.iterdir()) if folder.is_dir() else []
 
 
 def _tarball(path: Path, pinned: Mapping[str, str]) -> Download | None:
@@ -88,14 +96,14 @@ def _tarball(path: Path, pinned: Mapping[str, str]) -> Download | None:
     return None
 
 
-def _package(path: Path) -> Download | None:
-    """Describe a package of a kernel's source, or what belongs to one."""
+def _package(path: Path, locks: Path) -> Download | None:
+    """Describe a package of a kernel's source, or what belongs to one, with its lock's folder."""
     found = (
         PACKAGE.fullmatch(path.name) or SCRATCH.fullmatch(path.name) or LOCK.fullmatch(path.name)
     )
     if not found:
         return None
-    lock = path.with_name(f"{found['package']}.lock")
+    lock = locks / f"{found['package']}.lock"
     rest = found.groupdict().get("rest", ".part")
     if rest and rest not in STATES:
         return None

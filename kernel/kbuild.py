@@ -12,6 +12,7 @@ from kernel.environment import PASSED, REPRODUCIBLE
 # What debug information and __FILE__ call the source and the build.
 MAPPED_SOURCE = "/p2plab/linux"
 MAPPED_BUILD = "/p2plab/build"
+MAPPED_MODULE = "/p2plab/build/module"  # a user's own
 # No Rust is built, but Kconfig would note a compiler's version where one is found, and the rustc in
 # PATH may be one that depends on the user's home.
 UNUSED = ("RUSTC=unused", "BINDGEN=unused")
@@ -31,11 +32,14 @@ class Kbuild:
         source: the kernel tree; never written to.
         output: the build directory (``O=``).
         jobs: parallel jobs.
+        module: where a user's own module is built. Its place is named after that of its sources,
+            which must not be in the debug information.
     """
 
     source: Path
     output: Path
     jobs: int
+    module: Path | None = None
 
     def argv(self, *targets: str) -> list[str]:
         """Return the make command for ``targets``."""
@@ -92,6 +96,8 @@ class Kbuild:
         """
         above = self.output.parent
         maps = {above: MAPPED_BUILD, self.source: MAPPED_SOURCE}
+        if self.module:
+            maps[self.module] = MAPPED_MODULE
         inner_last = sorted(maps, key=lambda path: len(path.parts))
         # As ccache writes them: make calls the compiler in directories right below ``above``.
         relative = [path for path in inner_last if path.is_relative_to(above)]

@@ -17,6 +17,7 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
 SHA256 = re.compile(r"[0-9a-f]{64}")
 ADDRESS = re.compile(r"https?://[^/\s]+/\S+")
 PACKAGE = re.compile(r"linux-source-(\d+)\.(\d+)(?:\.\d+)?")
+SERIES = re.compile(r"\d+\.\d+")
 TREE_PREFIX = "tree-"
 
 
@@ -76,13 +77,19 @@ def load(path: Path) -> dict[str, Kernel]:
 
 
 def find(name: str, kernels: Mapping[str, Kernel]) -> Kernel:
-    """Return the kernel that ``kernel=name`` stands for: one of these, or a tree if it is a path.
+    """Return the kernel that ``kernel=name`` stands for.
+
+    It is one of these, a tree if it is a path, or else for ``X.Y`` the package linux-source-X.Y,
+    which may be in another suite than the machine's own; whether it is shows when it is fetched.
 
     Raises:
         SettingError: no such kernel; the message has the nearest name and all names.
+        TreeError: X.Y is older than 6.2.
     """
     if "/" in name:
         return tree_kernel(Path(name))
+    if name not in kernels and SERIES.fullmatch(name):
+        return source_package(name)
     if name not in kernels:
         raise unknown("kernel", name, ["auto", *kernels])
     return kernels[name]
@@ -94,6 +101,17 @@ def tree_kernel(tree: Path) -> TreeKernel:
     base = re.sub(r"[^A-Za-z0-9._+-]", "_", path.name) or "root"
     digest = hashlib.sha256(str(path).encode(errors="surrogateescape")).hexdigest()
     return TreeKernel(f"{TREE_PREFIX}{base}-{digest[:6]}", path)
+
+
+def source_package(series: str) -> AptKernel:
+    """Return the kernel of the package linux-source-X.Y for a series ``X.Y``.
+
+    Raises:
+        TreeError: older than 6.2.
+    """
+    package = f"linux-source-{series}"
+    require_supported(package_version(package) or (0, 0), f"kernel={series}")
+    return AptKernel(series, package)
 
 
 def package_version(package: str) -> tuple[int, int] | None:

@@ -1,5 +1,7 @@
 """From a command line to one build: the settings, the kernel they mean, and where it is built."""
 
+import hashlib
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,16 +12,18 @@ from kernel.choice import Choice, choose
 from kernel.registry import TreeKernel
 from kernel.version import check_user_tree, require_path_for_make
 from settings.command_line import assignments, read_settings
-from settings.model import STANDARD_SCENARIO, Settings
+from settings.model import AUTO_SCENARIO, Settings
 from settings.parse import Root
 from settings.paths import BUILD, CONFIGS, Workspace, invoked_from
 
 BASE_FRAGMENT = CONFIGS / "p2pdma.config"
+STANDARD_SCENARIO = "copy"  # for a topology that has none of its own
 # Commands of doit that only look at tasks: they must not ask the network what auto means.
 ONLY_SHOWING = {"list", "help", "info", "dumpdb", "tabcompletion", "forget", "clean"}
 # Tasks that use no kernel: they must work where none can be had.
 KERNELLESS = {
     "compare",
+    "compat",
     "disk",
     "downloads",
     "settings",
@@ -32,6 +36,10 @@ KERNELLESS = {
 # Tasks to which all words behind them belong.
 TAKING_WORDS = {"compare"}
 DEFAULT_TASK = "verify"  # what plain `doit` does
+# Settings that decide what an image is.
+IMAGE_SETTINGS = {
+    "kernel", "config", "module", "tool", "rootfs", "topology", "scenario", "cpu",
+}  # fmt: skip
 # Settings that few tasks read, and which; and those that they must not be given with, since the
 # file named by the setting decides them.
 NO_OTHERS: frozenset[str] = frozenset()
@@ -39,9 +47,12 @@ SOLE_READERS = (
     (
         "bundle",
         ("verify",),
-        {"kernel", "config", "topology", "scenario", "cpu", "jobs", "gdb", "keep"},
+        {*IMAGE_SETTINGS, "jobs", "gdb", "keep"},
     ),
-    ("manifest", ("reproduce",), {"topology", "scenario", "cpu", "gdb", "keep"}),
+    ("manifest", ("reproduce",), {"rootfs", "topology", "scenario", "cpu", "gdb", "keep"}),
+    ("against", ("bench",), NO_OTHERS),
+    ("runs", ("bench",), NO_OTHERS),
+    ("trees", ("compat",), NO_OTHERS),
     ("minutes", ("soak",), NO_OTHERS),
     ("seed", ("lifecycle", "soak"), NO_OTHERS),
 )
@@ -74,8 +85,17 @@ class Selection:
     def run_name(self) -> str:
         """What runs on this kernel: the topology, and what else was chosen unlike its default."""
         settings = self.settings
-        scenario = settings.scenario if settings.scenario != STANDARD_SCENARIO else ""
-        return "+".join(filter(None, (settings.topology, settings.cpu, scenario)))
+        usual = (settings.topology, _usual_scenario(settings.topology))
+        scenario = self.scenario if self.scenario not in usual else ""
+        at = self.workspace
+        chosen = (settings.cpu, scenario, at.own_module, at.own_tool, *at.rootfs_parts)
+        return "+".join(filter(None, (settings.topology, *chosen)))
+
+    @property
+    def scenario(self) -> str:
+        """The name of the scenario, also where nobody has chosen one."""
+        chosen = self.settings.scenario
+        return _usual_scenario(self.settings.topology) if chosen == AUTO_SCENARIO else chosen
 
     @property
     def bundle_name(self) -> str:
@@ -94,7 +114,7 @@ class Selection:
     @property
     def scenario_file(self) -> Path:
         """The TOML file of the chosen scenario."""
-        return CONFIGS / "scenarios" / f"{self.settings.scenario}.toml"
+        return CONFIGS / "scenarios" / f"{self.scenario}.toml"
 
 
 def select(argv: Sequence[str]) -> Selection:
@@ -114,7 +134,26 @@ def select(argv: Sequence[str]) -> Selection:
         _require_tree(choice.kernel.tree, settings.kernel)
     # Another set of fragments is another kernel: both stay built, side by side.
     label = "+".join([choice.label, *(plain(path.stem) for path in settings.config)])
-    return Selection(settings, choice, Workspace(BUILD / label), given, builds=needed)
+    workspace = Workspace(
+        BUILD / label,
+        own_module=own_label("module", settings.module),
+        own_tool=own_label("tool", settings.tool),
+        rootfs_parts=() if settings.rootfs == "plain" else (settings.rootfs,),
+    )
+    return Selection(settings, choice, workspace, given, builds=needed)
+
+
+def own_label(kind: str, folder: Path | None) -> str:
+    """Return the name of what is built from a user's own folder: another one for each folder."""
+    if folder is None:
+        return ""
+    digest = hashlib.sha256(os.fsencode(folder)).hexdigest()
+    return f"{kind}-{plain(folder.name)}-{digest[:8]}"
+
+
+def name_of_own(label: str) -> str:
+    """Return the name of the folder that :func:`own_label` was given, as far as it shows."""
+    return label.partition("-")[2].rpartition("-")[0]
 
 
 def _require_readers(argv: Sequence[str], given: Mapping[str, str]) -> None:
@@ -141,6 +180,11 @@ def _require_tree(tree: Path, given: str) -> None:
         check_user_tree(tree)
     except LabError as error:
         raise SettingError(f"kernel={given}: {error.message}", hint=error.hint) from error
+
+
+def _usual_scenario(topology: str) -> str:
+    own = CONFIGS / "scenarios" / f"{topology}.toml"
+    return topology if own.exists() else STANDARD_SCENARIO
 
 
 def _needs_kernel(argv: Sequence[str]) -> bool:

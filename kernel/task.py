@@ -2,6 +2,7 @@
 
 import shlex
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from host.files import remove
@@ -9,7 +10,7 @@ from host.stamps import COMPILING, stamps
 from host.terminal import require_terminal
 from host.tools import require_programs
 from host.unfinished import discard, finished_or_empty
-from kernel import build, config, external
+from kernel import build, config, external, own_module
 from kernel.choice import announce
 from kernel.kbuild import Kbuild
 from kernel.selection import Selection
@@ -65,11 +66,16 @@ def clean(selection: Selection) -> None:
 
 
 def module(selection: Selection, folder: Path) -> None:
-    """Build the module of a folder against this kernel."""
+    """Build the module of a folder against this kernel: the lab's, or the user's own."""
     workspace = selection.workspace
-    log = _log(selection, "module")
-    with finished_or_empty(workspace.module_dir, made_by=stamps(COMPILING)):
-        external.build_module(kbuild(selection), folder, workspace.module_dir, log)
+    output, log = workspace.module_dir, _log(selection, "module")
+    how = kbuild(selection)
+    with finished_or_empty(output, made_by=stamps(COMPILING)):
+        if workspace.own_module:
+            how = replace(how, module=output)
+            own_module.build_own_module(how, folder, output, log, workspace.module)
+        else:
+            external.build_module(how, folder, output, log)
 
 
 def kbuild(selection: Selection) -> Kbuild:

@@ -94,4 +94,8 @@ struct p2pmem_node {
 int p2pmem_mmap(struct file *filp, struct vm_area_struct *vma);
 void p2pmem_revoke(struct p2pmem_node *node);
 
+extern const struct attribute_group *p2pmem_groups[];
+bool p2pmem_published(struct pci_dev *pdev);
+u64 p2pmem_pool_size(struct pci_dev *pdev);
+
 #endif /* P2PMEM_H */

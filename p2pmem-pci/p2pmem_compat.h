@@ -24,7 +24,6 @@
 #include <linux/page_ref.h>
 #include <linux/pci.h>
 #include <linux/pci-p2pdma.h>
-#include <linux/sysfs.h>
 
 /* Before 6.3 a driver wrote to vma->vm_flags, which is read-only since then. */
 #ifndef P2PMEM_HAVE_VM_FLAGS_MOD
@@ -76,70 +75,6 @@ static inline int p2pmem_page_init(struct page *page)
 	BUILD_BUG_ON(!sizeof_field(struct page, pgmap));
 	return read_poll_timeout(page_ref_count, count, count == 1, 10,
 				 10 * USEC_PER_MSEC, false, page);
-}
-#endif
-
-/*
- * Does this function offer peer-to-peer memory to others?
- *
- * Call with the device lock held and a driver bound.
- *
- * pci_has_p2pmem() answers it up to 6.17 and is private to the kernel since
- * then. Nothing exported replaces it: pci_p2pmem_find() also computes, and
- * caches without printing, whether this function can reach every other
- * provider, so that a transfer which is refused later gives no reason in the
- * log. A non-NULL pdev->p2pdma alone says only that a driver, such as vfio-pci,
- * thought of it. The documented answer is p2pmem/published in sysfs, read here
- * as a reader of that file would.
- */
-#ifdef P2PMEM_HAVE_PCI_HAS_P2PMEM
-static inline bool p2pmem_published(struct pci_dev *pdev)
-{
-	return pci_has_p2pmem(pdev);
-}
-
-static inline bool p2pmem_maybe_published(struct pci_dev *pdev)
-{
-	return pci_has_p2pmem(pdev);
-}
-#else
-static inline bool p2pmem_read_flag(struct kobject *kobj,
-				    struct kernfs_node *file)
-{
-	const struct sysfs_ops *ops = kobj->ktype->sysfs_ops;
-	char *page = (char *)get_zeroed_page(GFP_KERNEL);
-	bool flag = false;
-
-	if (!page)
-		return false;
-	if (ops->show(kobj, file->priv, page) <= 0 || kstrtobool(page, &flag))
-		flag = false;
-	free_page((unsigned long)page);
-	return flag;
-}
-
-static inline bool p2pmem_published(struct pci_dev *pdev)
-{
-	struct kobject *kobj = &pdev->dev.kobj;
-	struct kernfs_node *group, *file;
-	bool published = false;
-
-	group = sysfs_get_dirent(kobj->sd, "p2pmem");
-	if (!group)
-		return false;
-	file = sysfs_get_dirent(group, "published");
-	if (file) {
-		published = p2pmem_read_flag(kobj, file);
-		sysfs_put(file);
-	}
-	sysfs_put(group);
-	return published;
-}
-
-/* A cheap first look that needs no lock: false is final, true is not. */
-static inline bool p2pmem_maybe_published(struct pci_dev *pdev)
-{
-	return rcu_access_pointer(pdev->p2pdma);
 }
 #endif
 

@@ -14,6 +14,7 @@
 #include <linux/slab.h>
 
 #include "p2pmem.h"
+#include "p2pmem_driver.h"
 
 #define P2PMEM_NAME	"p2pmem"
 #define P2PMEM_MINORS	(MINORMASK + 1)
@@ -31,6 +32,7 @@ static DEFINE_MUTEX(p2pmem_nodes_lock);
  */
 static struct class p2pmem_class = {
 	.name = P2PMEM_NAME "_device",
+	.dev_groups = p2pmem_groups,
 };
 
 /*
@@ -149,6 +151,7 @@ static struct p2pmem_node *p2pmem_find_node(struct pci_dev *pdev)
 static void p2pmem_attach(struct pci_dev *pdev)
 {
 	struct p2pmem_node *node;
+	struct p2pmem_size size;
 	int err;
 
 	if (!pdev->dev.driver || !p2pmem_published(pdev) ||
@@ -171,7 +174,8 @@ static void p2pmem_attach(struct pci_dev *pdev)
 	mutex_lock(&p2pmem_nodes_lock);
 	list_add_tail(&node->entry, &p2pmem_nodes);
 	mutex_unlock(&p2pmem_nodes_lock);
-	pci_info(pdev, "%s: peer-to-peer memory\n", dev_name(&node->dev));
+	pci_info(pdev, "%s: %s of peer-to-peer memory\n", dev_name(&node->dev),
+		 p2pmem_size(&size, p2pmem_pool_size(pdev)));
 	return;
 
 fail:
@@ -220,6 +224,12 @@ static struct notifier_block p2pmem_bound_nb = {
 static struct notifier_block p2pmem_unbind_nb = {
 	.notifier_call = p2pmem_notify_unbind,
 };
+
+/* A cheap first look that needs no lock: false is final, true is not. */
+static bool p2pmem_maybe_published(struct pci_dev *pdev)
+{
+	return rcu_access_pointer(pdev->p2pdma);
+}
 
 static s64 p2pmem_position(struct pci_dev *pdev)
 {
@@ -306,14 +316,22 @@ static int __init p2pmem_init(void)
 	err = bus_register_notifier(&pci_bus_type, &p2pmem_unbind_nb);
 	if (err)
 		goto free_class;
-	err = bus_register_notifier(&pci_bus_type, &p2pmem_bound_nb);
+	err = p2pmem_driver_register();
 	if (err)
 		goto free_unbind;
+	err = bus_register_notifier(&pci_bus_type, &p2pmem_bound_nb);
+	if (err)
+		goto free_driver;
 
-	/* After the notifier, so that no function can slip through between. */
+	/*
+	 * After the notifier, so that no function can slip through between.
+	 * After the driver, so that its functions are numbered with the others.
+	 */
 	p2pmem_scan();
 	return 0;
 
+free_driver:
+	p2pmem_driver_unregister();
 free_unbind:
 	bus_unregister_notifier(&pci_bus_type, &p2pmem_unbind_nb);
 free_class:
@@ -326,12 +344,14 @@ unmount:
 }
 
 /*
- * No file is open and so no buffer exists. Functions may still come and go:
- * first no node is added any more, then all are removed, by this or by the
- * unbind of their function.
+ * No file is open and so no buffer exists. The functions of our own driver are
+ * unbound, which removes their nodes. Others may still come and go: first no
+ * node is added any more, then all are removed, by this or by the unbind of
+ * their function.
  */
 static void __exit p2pmem_exit(void)
 {
+	p2pmem_driver_unregister();
 	bus_unregister_notifier(&pci_bus_type, &p2pmem_bound_nb);
 	p2pmem_detach_all();
 	bus_unregister_notifier(&pci_bus_type, &p2pmem_unbind_nb);

@@ -2,10 +2,12 @@
 #include <errno.h>
 #include <setjmp.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <string.h>
 
 #include "access.h"
 #include "pattern.h"
+#include "stop.h"
 
 #define DEFAULT_ACCESSES 64
 
@@ -13,7 +15,7 @@ struct access_job {
 	const struct region *region;
 	struct access_spec spec;
 	uint64_t seed;
-	uint64_t *bytes;
+	_Atomic uint64_t *bytes;
 	struct outcome *out;
 };
 
@@ -41,7 +43,7 @@ static int guarded(int (*touch)(const struct access_job *),
 	sigaction(SIGBUS, &action, &old);
 	if (sigsetjmp(here, 1)) {
 		ret = fail_errno(job->out, STATUS_ERROR, EFAULT,
-				 "SIGBUS on access to %s: the memory is gone, its provider was unbound or removed",
+				 "SIGBUS on access to %s: the memory is gone, its provider was unbound or removed; look whether the device is still bound to its driver, and in dmesg",
 				 job->region->path ? job->region->path :
 				 "host memory");
 	} else {
@@ -85,13 +87,22 @@ static uint64_t load(const void *base, uint64_t index, unsigned int width)
 	}
 }
 
+/* Only this thread counts, others look on: no locked instruction is needed. */
+static void count(const struct access_job *job)
+{
+	uint64_t bytes = atomic_load_explicit(job->bytes, memory_order_relaxed);
+
+	atomic_store_explicit(job->bytes, bytes + job->spec.width,
+			      memory_order_relaxed);
+}
+
 static int touch_init(const struct access_job *job)
 {
 	uint64_t words = job->spec.count / job->spec.width;
 
-	for (uint64_t i = 0; i < words; i++) {
+	for (uint64_t i = 0; i < words && !stop_wanted(); i++) {
 		store(job->region->base, i, job->spec.width, 0);
-		*job->bytes += job->spec.width;
+		count(job);
 	}
 	return 0;
 }
@@ -150,7 +161,7 @@ static int check_word(const struct access_job *job, uint64_t access)
 	uint64_t expected = value_at(job, place);
 	uint64_t found = load(job->region->base, place, job->spec.width);
 
-	*job->bytes += job->spec.width;
+	count(job);
 	if (job->spec.read_only || found == expected)
 		return 0;
 	note_difference(job, place, expected, found);
@@ -161,14 +172,17 @@ static int check_word(const struct access_job *job, uint64_t access)
 
 static int touch_access(const struct access_job *job)
 {
-	for (uint64_t i = 0; i < job->spec.count && !job->spec.read_only; i++) {
+	uint64_t stores = job->spec.read_only ? 0 : job->spec.count;
+
+	for (uint64_t i = 0; i < stores && !stop_wanted(); i++) {
 		uint64_t place = place_of(job, i);
 
 		store(job->region->base, place, job->spec.width,
 		      value_at(job, place));
-		*job->bytes += job->spec.width;
+		count(job);
 	}
-	for (uint64_t i = 0; i < job->spec.count; i++) {
+	/* What was not stored any more cannot be compared. */
+	for (uint64_t i = 0; i < job->spec.count && !stop_wanted(); i++) {
 		if (check_word(job, i))
 			return -1;
 	}
@@ -176,7 +190,7 @@ static int touch_access(const struct access_job *job)
 }
 
 int access_init(const struct region *region, const struct access_spec *spec,
-		uint64_t *bytes, struct outcome *out)
+		_Atomic uint64_t *bytes, struct outcome *out)
 {
 	struct access_job job = {
 		.region = region, .spec = *spec, .bytes = bytes, .out = out,
@@ -188,7 +202,7 @@ int access_init(const struct region *region, const struct access_spec *spec,
 }
 
 int access_check(const struct region *region, const struct access_spec *spec,
-		 uint64_t seed, uint64_t *bytes, struct outcome *out)
+		 uint64_t seed, _Atomic uint64_t *bytes, struct outcome *out)
 {
 	struct access_job job = {
 		.region = region, .spec = *spec, .seed = seed,

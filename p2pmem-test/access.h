@@ -14,11 +14,12 @@
  *
  * access_init() zeroes the first spec->count bytes (0: all); access_check()
  * stores spec->count words at pseudo-random places, loads and compares them,
- * or only loads them. *@bytes is what was stored and loaded.
+ * or only loads them. *@bytes is what was stored and loaded. Both end early,
+ * without an error, when a signal asks to stop.
  */
 int access_init(const struct region *region, const struct access_spec *spec,
-		uint64_t *bytes, struct outcome *out);
+		_Atomic uint64_t *bytes, struct outcome *out);
 int access_check(const struct region *region, const struct access_spec *spec,
-		 uint64_t seed, uint64_t *bytes, struct outcome *out);
+		 uint64_t seed, _Atomic uint64_t *bytes, struct outcome *out);
 
 #endif

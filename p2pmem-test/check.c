@@ -6,6 +6,7 @@
 #include "check.h"
 #include "io.h"
 #include "pattern.h"
+#include "stop.h"
 
 /* A multiple of any block size; the range may be far larger than memory. */
 #define PIECE (1024 * 1024)
@@ -24,9 +25,9 @@ static int allocate(void **buf, struct outcome *out)
 			  strerror(error));
 }
 
-static struct io first_piece(const struct drive *drive,
-			     enum direction direction, void *buf,
-			     const struct geometry *geo)
+static struct io before_first_piece(const struct drive *drive,
+				    enum direction direction, void *buf,
+				    const struct geometry *geo)
 {
 	return (struct io){
 		.direction = direction,
@@ -36,17 +37,20 @@ static struct io first_piece(const struct drive *drive,
 	};
 }
 
-/* Set the length of the next piece; return false after the last. */
-static bool set_length(struct io *io, const struct geometry *geo)
+/* Begin the next piece; return false after the last, or to stop. */
+static bool next_piece(struct io *io, const struct geometry *geo)
 {
-	uint64_t left = geo->offset + geometry_bytes(geo) - io->offset;
+	uint64_t left;
 
+	io->offset += io->length;
+	left = geo->offset + geometry_bytes(geo) - io->offset;
 	io->length = left < PIECE ? (size_t)left : PIECE;
-	return left;
+	io->done = 0;
+	return left && !stop_wanted();
 }
 
 int check_seed(const struct drive *drive, const struct geometry *geo,
-	       uint64_t seed, uint64_t *bytes, struct outcome *out)
+	       uint64_t seed, _Atomic uint64_t *bytes, struct outcome *out)
 {
 	struct io io;
 	int ret = 0;
@@ -54,8 +58,8 @@ int check_seed(const struct drive *drive, const struct geometry *geo,
 
 	if (allocate(&buf, out))
 		return -1;
-	for (io = first_piece(drive, IO_WRITE, buf, geo);
-	     !ret && set_length(&io, geo); io.offset += io.length) {
+	io = before_first_piece(drive, IO_WRITE, buf, geo);
+	while (!ret && next_piece(&io, geo)) {
 		pattern_fill(buf, io.length, io.offset, seed);
 		ret = io_run(&io, out);
 		if (!ret)
@@ -98,9 +102,9 @@ static void compare(const struct io *io, const uint8_t *expected,
 
 static int verify_pieces(struct io io, uint8_t *expected,
 			 const struct geometry *geo, uint64_t seed,
-			 uint64_t *bytes, struct outcome *out)
+			 _Atomic uint64_t *bytes, struct outcome *out)
 {
-	for (; set_length(&io, geo); io.offset += io.length) {
+	while (next_piece(&io, geo)) {
 		/* What the drive does not deliver must not look right. */
 		memset(io.buf, 0, io.length);
 		if (io_run(&io, out))
@@ -119,13 +123,14 @@ static int verify_pieces(struct io io, uint8_t *expected,
 }
 
 int check_verify(const struct drive *drive, const struct geometry *geo,
-		 uint64_t seed, uint64_t *bytes, struct outcome *out)
+		 uint64_t seed, _Atomic uint64_t *bytes, struct outcome *out)
 {
 	void *expected = NULL, *found = NULL;
 	int ret = -1;
 
 	if (!allocate(&expected, out) && !allocate(&found, out))
-		ret = verify_pieces(first_piece(drive, IO_READ, found, geo),
+		ret = verify_pieces(before_first_piece(drive, IO_READ, found,
+						       geo),
 				    expected, geo, seed, bytes, out);
 	free(expected);
 	free(found);

@@ -1,38 +1,25 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include <errno.h>
-#include <pthread.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "clock.h"
 #include "copy.h"
-#include "io.h"
+#include "engine.h"
+#include "stop.h"
+#include "team.h"
 
-struct team {
-	const struct copy *copy;
-	struct timespec deadline;
-	atomic_bool stop;	/* set once, by the first that fails */
-};
-
-struct worker {
-	pthread_t thread;
-	struct team *team;
-	char *slice;		/* of the region */
-	uint64_t first;		/* of its chunks */
-	uint64_t end;
-	uint64_t bytes;
-	struct outcome out;
-};
-
-static bool time_is_over(const struct team *team)
+static const struct drive *drive_of(const struct worker *worker,
+				    enum direction direction)
 {
-	struct timespec now;
+	const struct copy *copy = worker->team->copy;
 
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	if (now.tv_sec != team->deadline.tv_sec)
-		return now.tv_sec > team->deadline.tv_sec;
-	return now.tv_nsec >= team->deadline.tv_nsec;
+	return direction == IO_READ ? copy->from : copy->to;
+}
+
+bool team_skips(const struct worker *worker, enum direction direction)
+{
+	return !drive_of(worker, direction);
 }
 
 static uint64_t chunk_offset(const struct copy *copy,
@@ -45,78 +32,88 @@ static uint64_t chunk_offset(const struct copy *copy,
 	return geo->offset + chunk * geo->chunk_size;
 }
 
-static int move_chunk(struct worker *worker, enum direction direction,
-		      const struct drive *drive, uint64_t chunk)
+struct io team_io(const struct worker *worker, enum direction direction,
+		  uint64_t chunk, uint64_t slice)
 {
 	const struct copy *copy = worker->team->copy;
-	struct io io = {
+	const struct drive *drive = drive_of(worker, direction);
+
+	return (struct io){
 		.direction = direction,
 		.drive = drive,
-		.buf = worker->slice,
+		.buf = worker->slices + slice * geometry_slice(&copy->geo),
 		.length = copy->geo.chunk_size,
+		.offset = drive ? chunk_offset(copy, drive, chunk) : 0,
 		.mem_path = copy->region->path,
 	};
-
-	if (!drive)
-		return 0;
-	io.offset = chunk_offset(copy, drive, chunk);
-	return io_run(&io, &worker->out);
 }
 
-static int copy_chunk(struct worker *worker, uint64_t chunk)
+void team_note(struct worker *worker, enum direction direction, uint64_t ns)
+{
+	latency_add(&worker->latency[direction], ns);
+}
+
+/* Only the first to fail has a cause of its own. */
+void team_failed(struct worker *worker)
+{
+	if (!atomic_exchange(&worker->team->stop, true))
+		worker->failed_first = true;
+	if (!worker->failed_first)
+		worker->out.status = STATUS_OK;
+}
+
+static bool time_is_over(const struct worker *worker)
 {
 	const struct copy *copy = worker->team->copy;
+	bool untouched = !worker->later_pass && worker->next == worker->first;
 
-	if (move_chunk(worker, IO_READ, copy->from, chunk) ||
-	    move_chunk(worker, IO_WRITE, copy->to, chunk))
-		return -1;
-	worker->bytes += copy->geo.chunk_size;
-	return 0;
+	if (!copy->duration || untouched)
+		return false;
+	/* The first pass is completed if it is to be checked. */
+	if (copy->whole_pass && !worker->later_pass &&
+	    worker->next < worker->end)
+		return false;
+	return clock_now() >= worker->team->deadline;
 }
 
-/* Return whether there is to be another pass. */
-static bool copy_pass(struct worker *worker, bool first)
+bool team_next_chunk(struct worker *worker, uint64_t *chunk)
 {
-	struct team *team = worker->team;
-	const struct copy *copy = team->copy;
-	bool timed = copy->duration && !(first && copy->whole_pass);
-
-	for (uint64_t chunk = worker->first; chunk < worker->end; chunk++) {
-		if (atomic_load(&team->stop))
+	if (atomic_load(&worker->team->stop) || stop_wanted() ||
+	    time_is_over(worker))
+		return false;
+	if (worker->next == worker->end) {
+		if (!worker->team->copy->duration)
 			return false;
-		if (copy_chunk(worker, chunk)) {
-			/* Only the first to fail has a cause of its own. */
-			if (atomic_exchange(&team->stop, true))
-				worker->out.status = STATUS_OK;
-			return false;
-		}
-		if (timed && time_is_over(team))
-			return false;
+		worker->next = worker->first;
+		worker->later_pass = true;
 	}
-	return copy->duration && !time_is_over(team);
+	*chunk = worker->next++;
+	return true;
 }
 
 static void *work(void *arg)
 {
 	struct worker *worker = arg;
-	bool first = true;
 
-	while (copy_pass(worker, first))
-		first = false;
+	if (worker->team->copy->uring)
+		engine_uring(worker);
+	else
+		engine_sync(worker);
 	return NULL;
 }
 
 static void assign(struct worker *worker, struct team *team, uint64_t index)
 {
-	const struct copy *copy = team->copy;
-	uint64_t share = copy->geo.chunks / copy->geo.threads;
-	uint64_t rest = copy->geo.chunks % copy->geo.threads;
+	const struct geometry *geo = &team->copy->geo;
+	uint64_t share = geo->chunks / geo->threads;
+	uint64_t rest = geo->chunks % geo->threads;
 
 	worker->team = team;
-	worker->slice = (char *)copy->region->base +
-			index * geometry_slice(&copy->geo);
+	worker->slices = (char *)team->copy->region->base +
+			 index * geo->iodepth * geometry_slice(geo);
 	worker->first = index * share + (index < rest ? index : rest);
 	worker->end = worker->first + share + (index < rest);
+	worker->next = worker->first;
 }
 
 static uint64_t start_workers(struct worker *workers, struct team *team,
@@ -141,9 +138,14 @@ static uint64_t start_workers(struct worker *workers, struct team *team,
 	return index;
 }
 
-int copy_run(const struct copy *copy, uint64_t *bytes, struct outcome *out)
+int copy_run(const struct copy *copy, _Atomic uint64_t *bytes,
+	     struct latency *latency, struct outcome *out)
 {
-	struct team team = { .copy = copy };
+	struct team team = {
+		.copy = copy,
+		.deadline = clock_now() + copy->duration * SECOND,
+		.bytes = bytes,
+	};
 	struct worker *workers;
 	uint64_t started;
 
@@ -151,15 +153,15 @@ int copy_run(const struct copy *copy, uint64_t *bytes, struct outcome *out)
 	if (!workers)
 		return fail_errno(out, STATUS_ERROR, ENOMEM, "%s",
 				  strerror(ENOMEM));
-	clock_gettime(CLOCK_MONOTONIC, &team.deadline);
-	team.deadline.tv_sec += (time_t)copy->duration;
-
 	started = start_workers(workers, &team, out);
 	for (uint64_t i = 0; i < started; i++) {
-		pthread_join(workers[i].thread, NULL);
-		*bytes += workers[i].bytes;
-		if (workers[i].out.status && !out->status)
-			*out = workers[i].out;
+		struct worker *worker = &workers[i];
+
+		pthread_join(worker->thread, NULL);
+		for (enum direction way = 0; way < DIRECTIONS; way++)
+			latency_merge(&latency[way], &worker->latency[way]);
+		if (worker->out.status && !out->status)
+			*out = worker->out;
 	}
 	free(workers);
 	return out->status ? -1 : 0;

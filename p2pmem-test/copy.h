@@ -7,6 +7,8 @@
 
 #include "drive.h"
 #include "geometry.h"
+#include "io.h"
+#include "latency.h"
 #include "outcome.h"
 #include "region.h"
 
@@ -15,6 +17,7 @@ struct copy {
 	const struct drive *to;		/* NULL: do not write */
 	const struct region *region;
 	struct geometry geo;
+	bool uring;			/* io_uring; else one at a time per thread */
 	uint64_t duration;		/* seconds; 0: one pass */
 	bool whole_pass;		/* the time never ends the first pass */
 	bool wrap;			/* chunks wrap around at a drive's end */
@@ -22,8 +25,11 @@ struct copy {
 
 /*
  * Copy all chunks, by threads that each have their own. *@bytes is what was
- * copied, also when it fails; the first failure of any thread is in @out.
+ * copied, also when it fails, and @latency[DIRECTIONS] how long the transfers
+ * of a chunk took; the first failure of any thread is in @out. A signal that
+ * asks to stop ends it early, without an error.
  */
-int copy_run(const struct copy *copy, uint64_t *bytes, struct outcome *out);
+int copy_run(const struct copy *copy, _Atomic uint64_t *bytes,
+	     struct latency *latency, struct outcome *out);
 
 #endif

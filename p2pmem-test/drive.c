@@ -6,11 +6,12 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
-#include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include "block.h"
 #include "drive.h"
 #include "pattern.h"
+#include "use.h"
 
 static int fail_open(const char *path, int error, struct outcome *out)
 {
@@ -20,6 +21,8 @@ static int fail_open(const char *path, int error, struct outcome *out)
 		hint = " (root, or the drive's group, is needed)";
 	else if (error == EROFS)
 		hint = " (the drive is read-only)";
+	else if (error == EBUSY)
+		hint = " (this kernel lets nobody write to a mounted drive)";
 	return fail_errno(out, STATUS_ERROR, error, "cannot open %s: %s%s",
 			  path, strerror(error), hint);
 }
@@ -36,42 +39,15 @@ static int fail_kind(const char *path, const struct stat *st,
 		    path, hint);
 }
 
-/* Read a number from an attribute of a block device, 0 if it has none. */
-static uint64_t block_attribute(dev_t dev, const char *name)
+/* NVMe and SCSI disks have these in different places, virtio in a third. */
+static void probe_names(struct drive *drive)
 {
-	char path[96];
-	unsigned long long value = 0;
-	FILE *file;
+	dev_t disk = drive->place.device;
 
-	snprintf(path, sizeof(path), "/sys/dev/block/%u:%u/%s",
-		 major(dev), minor(dev), name);
-	file = fopen(path, "re");
-	if (!file)
-		return 0;
-	if (fscanf(file, "%llu", &value) != 1)
-		value = 0;
-	fclose(file);
-	return value;
-}
-
-/* The disk that a partition is on; the device itself if it is none. */
-static dev_t whole_disk(dev_t dev)
-{
-	unsigned int disk_major, disk_minor;
-	char path[96];
-	FILE *file;
-	int fields;
-
-	if (!block_attribute(dev, "partition"))
-		return dev;
-	snprintf(path, sizeof(path), "/sys/dev/block/%u:%u/../dev",
-		 major(dev), minor(dev));
-	file = fopen(path, "re");
-	if (!file)
-		return dev;
-	fields = fscanf(file, "%u:%u", &disk_major, &disk_minor);
-	fclose(file);
-	return fields == 2 ? makedev(disk_major, disk_minor) : dev;
+	block_text(disk, "device/model", drive->model, DRIVE_NAME);
+	block_text(disk, "device/serial", drive->serial, DRIVE_NAME);
+	if (!*drive->serial)
+		block_text(disk, "serial", drive->serial, DRIVE_NAME);
 }
 
 static int probe_block(struct drive *drive, const struct stat *st,
@@ -87,10 +63,11 @@ static int probe_block(struct drive *drive, const struct stat *st,
 	drive->align = (uint32_t)sector;
 	drive->place = (struct place){
 		.block_device = true,
-		.device = whole_disk(st->st_rdev),
+		.device = block_whole(st->st_rdev),
 		/* sysfs counts in sectors of 512 bytes, whatever the drive has. */
-		.start = block_attribute(st->st_rdev, "start") * 512,
+		.start = block_number(st->st_rdev, "start") * 512,
 	};
+	probe_names(drive);
 	return 0;
 }
 
@@ -132,20 +109,54 @@ static int probe(struct drive *drive, const struct stat *st,
 }
 
 /* Some file systems refuse O_DIRECT with EINVAL; a block device never does. */
-static int open_direct(struct drive *drive, const char *path, int access,
+static int open_direct(struct drive *drive, const char *path, int flags,
 		       const struct stat *st)
 {
 	drive->direct = true;
-	drive->fd = open(path, access | O_CLOEXEC | O_DIRECT);
+	drive->fd = open(path, flags | O_CLOEXEC | O_DIRECT);
 	if (drive->fd >= 0 || errno != EINVAL || !S_ISREG(st->st_mode))
 		return drive->fd;
 	drive->direct = false;
-	drive->fd = open(path, access | O_CLOEXEC);
+	drive->fd = open(path, flags | O_CLOEXEC);
 	return drive->fd;
 }
 
-int drive_open(struct drive *drive, const char *path, int access,
-	       struct outcome *out)
+static int open_plainly(struct drive *drive, const char *path,
+			const struct drive_access *access,
+			const struct stat *st, struct outcome *out)
+{
+	if (open_direct(drive, path, access->mode, st) < 0)
+		return fail_open(path, errno, out);
+	return 0;
+}
+
+/*
+ * With O_EXCL the kernel refuses a block device that it has mounted or gave to
+ * somebody else, in whatever mount namespace, and refuses to mount it later.
+ */
+static int open_claimed(struct drive *drive, const char *path,
+			const struct drive_access *access,
+			const struct stat *st, struct outcome *out)
+{
+	struct use use;
+
+	use_find(&use, st);
+	if (use_check(&use, access->forced, path, out))
+		return -1;
+	if (S_ISREG(st->st_mode) || use.reasons)
+		return open_plainly(drive, path, access, st, out);
+	if (open_direct(drive, path, access->mode | O_EXCL, st) >= 0)
+		return 0;
+	if (errno != EBUSY)
+		return fail_open(path, errno, out);
+	use_busy(&use);
+	if (use_check(&use, access->forced, path, out))
+		return -1;
+	return open_plainly(drive, path, access, st, out);
+}
+
+int drive_open(struct drive *drive, const char *path,
+	       const struct drive_access *access, struct outcome *out)
 {
 	struct stat st;
 
@@ -154,8 +165,9 @@ int drive_open(struct drive *drive, const char *path, int access,
 		return fail_open(path, errno, out);
 	if (!S_ISBLK(st.st_mode) && !S_ISREG(st.st_mode))
 		return fail_kind(path, &st, out);
-	if (open_direct(drive, path, access, &st) < 0)
-		return fail_open(path, errno, out);
+	if (access->claim ? open_claimed(drive, path, access, &st, out) :
+			    open_plainly(drive, path, access, &st, out))
+		return -1;
 	drive->path = path;
 	if (probe(drive, &st, out)) {
 		drive_close(drive);
@@ -197,6 +209,36 @@ int drive_check_range(const struct drive *drive, const struct geometry *geo,
 			    drive->path, (uintmax_t)need,
 			    (uintmax_t)drive->size);
 	return 0;
+}
+
+uint64_t drive_range_end(const struct drive *drive, const struct geometry *geo,
+			 bool wrap)
+{
+	uint64_t chunks = (drive->size - geo->offset) / geo->chunk_size;
+
+	if (!wrap || geo->chunks < chunks)
+		chunks = geo->chunks;
+	return geo->offset + chunks * geo->chunk_size;
+}
+
+bool drive_is_part_of(const char *part, const char *path)
+{
+	struct stat a, b;
+
+	return !stat(part, &a) && !stat(path, &b) && S_ISBLK(a.st_mode) &&
+	       S_ISBLK(b.st_mode) && a.st_rdev != b.st_rdev &&
+	       block_whole(a.st_rdev) == b.st_rdev;
+}
+
+bool drive_is_same(const char *a, const char *b)
+{
+	struct stat one, other;
+
+	if (stat(a, &one) || stat(b, &other))
+		return false;
+	if (S_ISBLK(one.st_mode) && S_ISBLK(other.st_mode))
+		return one.st_rdev == other.st_rdev;
+	return one.st_dev == other.st_dev && one.st_ino == other.st_ino;
 }
 
 bool drives_overlap(const struct drive *a, const struct drive *b,

@@ -12,6 +12,7 @@ struct geometry {
 	uint64_t chunk_size;
 	uint64_t offset;
 	uint64_t threads;
+	uint64_t iodepth;	/* chunks in flight per thread */
 };
 
 /* Check all that can be told without looking at the drives. */
@@ -20,7 +21,8 @@ int geometry_validate(const struct geometry *geo, struct outcome *out);
 /* Bytes of the range that is copied; no overflow once it is validated. */
 uint64_t geometry_bytes(const struct geometry *geo);
 
-/* Each thread's slice of the buffer starts on a page of its own. */
+/* Each chunk in flight has a slice of the buffer, on pages of its own. */
+uint64_t geometry_slices(const struct geometry *geo);
 uint64_t geometry_slice(const struct geometry *geo);
 uint64_t geometry_buffer(const struct geometry *geo);
 

@@ -29,18 +29,24 @@ static int fail_refused(const struct io *io, uint64_t offset, int error,
 			  (uintmax_t)offset, strerrorname_np(error));
 }
 
+/* What the errno means here, and what to look at. */
 static const char *explain(const struct io *io, int error)
 {
 	switch (error) {
 	case EFAULT:
 		return io->mem_path ?
-		       ": the memory of P2PMEM is gone, its provider was unbound or removed" :
+		       ": the memory of P2PMEM is gone, its provider was unbound or removed; look whether the device is still bound to its driver, and in dmesg" :
 		       "";
 	case EIO:
-		return ": the drive or its controller failed the command, look in dmesg";
+		return ": the drive or its controller failed the command, look in dmesg; if only this P2PMEM gives it, the drive cannot use this memory in one command, see EIO in the man page";
 	case ENODEV:
 	case ENXIO:
-		return ": the drive was removed, look in dmesg";
+		return ": the drive was removed, or unbound from its driver; look in dmesg, and whether it is still in lsblk";
+	case EREMOTEIO:
+	case EINVAL:
+		return ": the drive's driver refused the command, which went through host memory; look in dmesg";
+	case ENOSPC:
+		return ": there is no space left below the drive";
 	default:
 		return "";
 	}
@@ -59,46 +65,58 @@ static int fail_io(const struct io *io, uint64_t offset, int error,
 			  strerror(error), explain(io, error));
 }
 
-static ssize_t transfer(const struct io *io, size_t done)
+static int fail_stalled(const struct io *io, const char *why,
+			struct outcome *out)
 {
-	char *buf = (char *)io->buf + done;
-	size_t length = io->length - done;
-	off_t offset = (off_t)(io->offset + done);
-	ssize_t count;
-
-	do {
-		count = io->direction == IO_READ ?
-			pread(io->drive->fd, buf, length, offset) :
-			pwrite(io->drive->fd, buf, length, offset);
-	} while (count < 0 && errno == EINTR);
-	return count;
+	return fail(out, STATUS_ERROR, "cannot %s %s at byte %ju: %s",
+		    io_name(io), io->drive->path,
+		    (uintmax_t)(io->offset + io->done), why);
 }
 
-int io_run(const struct io *io, struct outcome *out)
+enum io_state io_advance(struct io *io, ssize_t result, struct outcome *out)
 {
-	unsigned int stalls = 0;
-	size_t done = 0;
+	size_t blocks;
 
-	while (done < io->length) {
-		ssize_t count = transfer(io, done);
-		size_t blocks;
-
-		if (count < 0)
-			return fail_io(io, io->offset + done, errno, out);
-		if (!count)
-			return fail(out, STATUS_ERROR,
-				    "cannot %s %s at byte %ju: the drive ends there now",
-				    io_name(io), io->drive->path,
-				    (uintmax_t)(io->offset + done));
-		/* O_DIRECT can only go on at the start of a block. */
-		blocks = (size_t)count / io->drive->align * io->drive->align;
-		stalls = blocks ? 0 : stalls + 1;
-		if (stalls == MAX_STALLS)
-			return fail(out, STATUS_ERROR,
-				    "cannot %s %s at byte %ju: only parts of a block are transferred",
-				    io_name(io), io->drive->path,
-				    (uintmax_t)(io->offset + done));
-		done += blocks;
+	if (result == -EINTR)
+		return IO_UNFINISHED;
+	if (result < 0) {
+		fail_io(io, io->offset + io->done, (int)-result, out);
+		return IO_FAILED;
 	}
-	return 0;
+	if (!result) {
+		fail_stalled(io, "the drive ends there now; if it was not made smaller, it was removed or unbound from its driver, look in dmesg",
+			     out);
+		return IO_FAILED;
+	}
+	/* O_DIRECT can only go on at the start of a block. */
+	blocks = (size_t)result / io->drive->align * io->drive->align;
+	io->stalls = blocks ? 0 : io->stalls + 1;
+	if (io->stalls == MAX_STALLS) {
+		fail_stalled(io, "only parts of a block are transferred", out);
+		return IO_FAILED;
+	}
+	io->done += blocks;
+	return io->done < io->length ? IO_UNFINISHED : IO_DONE;
+}
+
+static ssize_t transfer(const struct io *io)
+{
+	char *buf = (char *)io->buf + io->done;
+	size_t length = io->length - io->done;
+	off_t offset = (off_t)(io->offset + io->done);
+	ssize_t count = io->direction == IO_READ ?
+			pread(io->drive->fd, buf, length, offset) :
+			pwrite(io->drive->fd, buf, length, offset);
+
+	return count < 0 ? -errno : count;
+}
+
+int io_run(struct io *io, struct outcome *out)
+{
+	enum io_state state;
+
+	do {
+		state = io_advance(io, transfer(io), out);
+	} while (state == IO_UNFINISHED);
+	return state == IO_DONE ? 0 : -1;
 }

@@ -4,6 +4,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "drive.h"
 #include "outcome.h"
@@ -11,9 +12,10 @@
 enum direction {
 	IO_READ,
 	IO_WRITE,
+	DIRECTIONS,
 };
 
-/* One transfer between a drive and memory. */
+/* One transfer between a drive and memory, and how far it has come. */
 struct io {
 	enum direction direction;
 	const struct drive *drive;
@@ -21,9 +23,20 @@ struct io {
 	size_t length;
 	uint64_t offset;
 	const char *mem_path;	/* P2PMEM that @buf is in; NULL: host memory */
+	size_t done;
+	unsigned int stalls;	/* system calls in a row without a whole block */
 };
 
+enum io_state {
+	IO_DONE,
+	IO_UNFINISHED,		/* the rest needs another system call */
+	IO_FAILED,
+};
+
+/* Note what a system call for the rest of @io gave: a count, or -errno. */
+enum io_state io_advance(struct io *io, ssize_t result, struct outcome *out);
+
 /* Transfer all of it, whatever the kernel does in one system call. */
-int io_run(const struct io *io, struct outcome *out);
+int io_run(struct io *io, struct outcome *out);
 
 #endif

@@ -108,6 +108,7 @@ static void print_arguments(const struct options *opt)
 	member_number("chunks", opt->geo.chunks);
 	member_number("chunk_size", opt->geo.chunk_size);
 	member_number("threads", opt->geo.threads);
+	member_number("iodepth", opt->geo.iodepth);
 	member_number("offset", opt->geo.offset);
 	if (opt->duration)
 		member_number("duration", opt->duration);
@@ -159,6 +160,50 @@ static void print_phases(const struct run *run)
 		printf(", \"throughput\": null");
 }
 
+static void member_latency(const char *name, const struct latency *latency)
+{
+	if (!latency->count) {
+		printf("\"%s\": null", name);
+		return;
+	}
+	printf("\"%s\": {\"count\": %" PRIu64, name, latency->count);
+	member_number("p50", latency_percentile(latency, 500));
+	member_number("p99", latency_percentile(latency, 990));
+	member_number("p99_9", latency_percentile(latency, 999));
+	member_number("max", latency->max);
+	putchar('}');
+}
+
+static void print_latencies(const struct run *run)
+{
+	printf(", \"latency_ns\": {");
+	member_latency("read", &run->latency[IO_READ]);
+	printf(", ");
+	member_latency("write", &run->latency[IO_WRITE]);
+	putchar('}');
+}
+
+static void print_written(const struct run *run)
+{
+	const struct drive *drives[WRITTEN];
+	const struct options *opt = run->opt;
+
+	printf(", \"overwrites\": [");
+	run_written(run, drives);
+	for (const struct drive **drive = drives; *drive; drive++) {
+		printf("%s{\"drive\": ", drive > drives ? ", " : "");
+		print_string((*drive)->path);
+		member_number("first_byte", opt->geo.offset);
+		member_number("last_byte", drive_range_end(*drive, &opt->geo,
+							   opt->overlap) - 1);
+		member_string("model", *(*drive)->model ? (*drive)->model : NULL);
+		member_string("serial", *(*drive)->serial ? (*drive)->serial :
+							    NULL);
+		putchar('}');
+	}
+	putchar(']');
+}
+
 static void member_hex(const char *name, const uint8_t *bytes, size_t count)
 {
 	printf(", \"%s\": \"", name);
@@ -202,8 +247,12 @@ void json_report(const struct run *run, const struct outcome *out)
 	print_arguments(run->opt);
 	print_direct(run);
 	print_phases(run);
+	print_latencies(run);
+	member_string("engine", engine_name(run->engine));
+	member_string("no_io_uring", *run->no_uring ? run->no_uring : NULL);
+	print_written(run);
 	member_string("result", result_name(run, out));
-	member_number("exit_code", (uint64_t)out->status);
+	member_number("exit_code", (uint64_t)exit_code(out));
 	print_error(out);
 	print_difference(out);
 	printf("}\n");

@@ -7,6 +7,7 @@
 #include "outcome.h"
 #include "report.h"
 #include "run.h"
+#include "stop.h"
 #include "version.h"
 
 static void run_all(const struct options *opt, struct outcome *out)
@@ -22,13 +23,13 @@ static void run_all(const struct options *opt, struct outcome *out)
 }
 
 /* A result that could not be told is no success. */
-static int finish(enum status status)
+static int finish(int code)
 {
 	if (!fflush(stdout) && !ferror(stdout))
-		return (int)status;
+		return code;
 	fprintf(stderr, "p2pmem-test: cannot write to standard output: %s\n",
 		strerror(errno));
-	return status ? (int)status : STATUS_ERROR;
+	return code ? code : STATUS_ERROR;
 }
 
 int main(int argc, char **argv)
@@ -44,8 +45,9 @@ int main(int argc, char **argv)
 		puts("p2pmem-test " P2PMEM_TEST_VERSION);
 		return finish(STATUS_OK);
 	case ACTION_RUN:
+		stop_on_signals();
 		run_all(&opt, &out);
 		break;
 	}
-	return finish(out.status);
+	return finish(exit_code(&out));
 }

@@ -2,8 +2,6 @@
 #include <ctype.h>
 #include <getopt.h>
 #include <limits.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 #include <time.h>
@@ -11,11 +9,14 @@
 #include "options.h"
 #include "pattern.h"
 #include "size.h"
+#include "use.h"
 
 enum {
 	OPT_CHECK = 256,
 	OPT_SEED,
 	OPT_OVERLAP,
+	OPT_IODEPTH,
+	OPT_FORCE,
 	OPT_SKIP_READ,
 	OPT_SKIP_WRITE,
 	OPT_INIT,
@@ -31,10 +32,12 @@ static const struct option long_options[] = {
 	{ "chunk_size", required_argument, NULL, 's' },
 	{ "chunk-size", required_argument, NULL, 's' },
 	{ "threads", required_argument, NULL, 't' },
+	{ "iodepth", required_argument, NULL, OPT_IODEPTH },
 	{ "offset", required_argument, NULL, 'o' },
 	{ "duration", required_argument, NULL, 'D' },
 	{ "seed", required_argument, NULL, OPT_SEED },
 	{ "overlap", no_argument, NULL, OPT_OVERLAP },
+	{ "force", required_argument, NULL, OPT_FORCE },
 	{ "skip-read", no_argument, NULL, OPT_SKIP_READ },
 	{ "skip_read", no_argument, NULL, OPT_SKIP_READ },
 	{ "skip-write", no_argument, NULL, OPT_SKIP_WRITE },
@@ -47,41 +50,6 @@ static const struct option long_options[] = {
 	{ "version", no_argument, NULL, OPT_VERSION },
 	{ NULL, 0, NULL, 0 },
 };
-
-void options_usage(void)
-{
-	fputs("usage: p2pmem-test [options] READ_DEV WRITE_DEV [P2PMEM]\n"
-	      "\n"
-	      "Copy from READ_DEV to WRITE_DEV (drives, or regular files) through the\n"
-	      "peer-to-peer memory P2PMEM: /dev/p2pmemN or a .../p2pmem/allocate file\n"
-	      "in sysfs. Without P2PMEM the data goes through host memory.\n"
-	      "WRITE_DEV is overwritten; with --check READ_DEV is overwritten, too.\n"
-	      "\n"
-	      "  -c, --chunks N          number of chunks to copy (1024)\n"
-	      "  -s, --chunk_size SIZE   size of a chunk (4k)\n"
-	      "  -t, --threads N         threads, each with its own chunks (1)\n"
-	      "  -o, --offset SIZE       where the range starts on both drives (0)\n"
-	      "  -D, --duration SECONDS  copy again and again for so long\n"
-	      "      --check             write a pattern to READ_DEV before, read\n"
-	      "                          WRITE_DEV back after and compare every byte\n"
-	      "      --seed N            seed of the pattern (a new one for each run)\n"
-	      "      --overlap           allow ranges that overlap or are longer than\n"
-	      "                          the drive\n"
-	      "      --skip-read         only write to WRITE_DEV\n"
-	      "      --skip-write        only read from READ_DEV\n"
-	      "      --init[=WIDTH[:BYTES]]\n"
-	      "                          zero the buffer by CPU stores before\n"
-	      "      --host_access[=WIDTH[:COUNT]]\n"
-	      "                          write, read and check the buffer by CPU before\n"
-	      "      --json              print one JSON object instead of text\n"
-	      "  -h, --help              print this\n"
-	      "      --version           print the version\n"
-	      "\n"
-	      "SIZE is bytes, or a number followed by k, M, G or T.\n"
-	      "Exit codes: 0 all done, and equal if checked; 1 data differs; 2 usage;\n"
-	      "3 peer-to-peer refused by the kernel; 4 I/O or system error.\n"
-	      "More: man p2pmem-test\n", stdout);
-}
 
 static int parse_into(const char *name, const char *text,
 		      const char *(*parse)(const char *, uint64_t *),
@@ -184,6 +152,16 @@ static int parse_duration(struct options *opt, const char *text,
 	return 0;
 }
 
+static int parse_force(struct options *opt, const char *text,
+		       struct outcome *out)
+{
+	const char *wrong = use_parse(text, &opt->forced);
+
+	if (!wrong)
+		return 0;
+	return fail(out, STATUS_USAGE, "--force '%s' is %s", text, wrong);
+}
+
 static int parse_valued(struct options *opt, int id, struct outcome *out)
 {
 	struct geometry *geo = &opt->geo;
@@ -198,11 +176,16 @@ static int parse_valued(struct options *opt, int id, struct outcome *out)
 	case 't':
 		return parse_into("--threads", optarg, parse_number,
 				  &geo->threads, out);
+	case OPT_IODEPTH:
+		return parse_into("--iodepth", optarg, parse_number,
+				  &geo->iodepth, out);
 	case 'o':
 		return parse_into("--offset", optarg, parse_size,
 				  &geo->offset, out);
 	case 'D':
 		return parse_duration(opt, optarg, out);
+	case OPT_FORCE:
+		return parse_force(opt, optarg, out);
 	default:
 		return parse_seed(opt, optarg, out);
 	}
@@ -363,7 +346,12 @@ enum action options_parse(struct options *opt, int argc, char **argv,
 	enum action action;
 
 	*opt = (struct options){
-		.geo = { .chunks = 1024, .chunk_size = 4096, .threads = 1 },
+		.geo = {
+			.chunks = 1024,
+			.chunk_size = 4096,
+			.threads = 1,
+			.iodepth = 1,
+		},
 		.seed = fresh_seed(),
 	};
 	action = parse_words(opt, argc, argv, out);

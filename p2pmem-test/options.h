@@ -24,6 +24,7 @@ struct options {
 	struct access_spec host_access;
 	uint64_t duration;	/* seconds; 0: one pass */
 	uint64_t seed;
+	unsigned int forced;	/* bits of enum use_reason */
 	bool check;
 	bool overlap;
 	bool skip_read;

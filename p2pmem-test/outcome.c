@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
+#include <ctype.h>
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -14,6 +15,11 @@ static int vfail(struct outcome *out, enum status status, int error,
 	out->status = status;
 	out->error = error;
 	vsnprintf(out->message, sizeof(out->message), fmt, args);
+	/* A line break or an escape sequence may be part of a path. */
+	for (char *c = out->message; *c; c++) {
+		if (iscntrl((unsigned char)*c))
+			*c = '?';
+	}
 	return -1;
 }
 
@@ -36,4 +42,9 @@ int fail_errno(struct outcome *out, enum status status, int error,
 	vfail(out, status, error, fmt, args);
 	va_end(args);
 	return -1;
+}
+
+int exit_code(const struct outcome *out)
+{
+	return (int)out->status + out->signal;
 }

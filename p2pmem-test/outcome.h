@@ -13,6 +13,8 @@ enum status {
 	STATUS_USAGE = 2,
 	STATUS_REFUSED = 3,
 	STATUS_ERROR = 4,
+	STATUS_IN_USE = 5,
+	STATUS_STOPPED = 128,	/* plus the number of the signal */
 };
 
 #define DIFFERENCE_BYTES 16
@@ -30,6 +32,7 @@ struct difference {
 struct outcome {
 	enum status status;
 	int error;		/* errno value, 0 when none was involved */
+	int signal;		/* that stopped the run, 0 if none did */
 	char message[1024];	/* one line, empty when all is well */
 	bool differs;		/* @diff is set */
 	struct difference diff;
@@ -40,5 +43,8 @@ int fail(struct outcome *out, enum status status, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 int fail_errno(struct outcome *out, enum status status, int error,
 	       const char *fmt, ...) __attribute__((format(printf, 4, 5)));
+
+/* What the process is to end with. */
+int exit_code(const struct outcome *out);
 
 #endif

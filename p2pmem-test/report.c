@@ -24,8 +24,32 @@ const char *result_name(const struct run *run, const struct outcome *out)
 		return "mismatch";
 	case STATUS_REFUSED:
 		return "refused";
+	case STATUS_IN_USE:
+		return "in_use";
+	case STATUS_STOPPED:
+		return "stopped";
 	default:
 		return "error";
+	}
+}
+
+static void print_written(const struct run *run)
+{
+	const struct drive *drives[WRITTEN];
+	const struct options *opt = run->opt;
+
+	run_written(run, drives);
+	for (const struct drive **drive = drives; *drive; drive++) {
+		const char *model = (*drive)->model, *serial = (*drive)->serial;
+		uint64_t end = drive_range_end(*drive, &opt->geo, opt->overlap);
+
+		printf("overwriting bytes %ju to %ju of %s",
+		       (uintmax_t)opt->geo.offset, (uintmax_t)end - 1,
+		       (*drive)->path);
+		if (*model || *serial)
+			printf(" (%s%s%s%s)", model, *model && *serial ? ", " : "",
+			       *serial ? "serial " : "", serial);
+		putchar('\n');
 	}
 }
 
@@ -43,13 +67,34 @@ void report_start(const struct run *run)
 	       opt->mem_path ? opt->mem_path : "host memory",
 	       opt->overlap ? ", overlap allowed" : "",
 	       opt->check ? ", both drives are overwritten" : "");
-	printf("%ju x %s = %s from byte %ju, threads %ju, seed %ju\n",
+	printf("%ju x %s = %s from byte %ju, threads %ju, ",
 	       (uintmax_t)geo->chunks,
 	       format_size(chunk, (double)geo->chunk_size),
 	       format_size(total, (double)geometry_bytes(geo)),
-	       (uintmax_t)geo->offset, (uintmax_t)geo->threads,
-	       (uintmax_t)opt->seed);
+	       (uintmax_t)geo->offset, (uintmax_t)geo->threads);
+	if (geo->iodepth > 1)
+		printf("iodepth %ju (%s), ", (uintmax_t)geo->iodepth,
+		       engine_name(run->engine));
+	printf("seed %ju\n", (uintmax_t)opt->seed);
+	print_written(run);
 	fflush(stdout);
+}
+
+static void print_latency(const char *name, const struct latency *latency)
+{
+	static const struct {
+		const char *name;
+		unsigned int mille;
+	} shown[] = { { "p50", 500 }, { "p99", 990 }, { "p99.9", 999 } };
+
+	if (!latency->count)
+		return;
+	printf("%-11s", name);
+	for (size_t i = 0; i < sizeof(shown) / sizeof(*shown); i++)
+		printf(" %s %.1f,", shown[i].name,
+		       (double)latency_percentile(latency, shown[i].mille) /
+		       1000);
+	printf(" max %.1f us\n", (double)latency->max / 1000);
 }
 
 void report_phase(const struct run *run, enum phase phase)
@@ -63,6 +108,10 @@ void report_phase(const struct run *run, enum phase phase)
 	printf("%-11s %s in %.3f s, %s/s\n", phase_name(phase),
 	       format_size(bytes, (double)figures->bytes), figures->seconds,
 	       format_size(rate, (double)figures->bytes / seconds));
+	if (phase == PHASE_COPY) {
+		print_latency("  read", &run->latency[IO_READ]);
+		print_latency("  write", &run->latency[IO_WRITE]);
+	}
 	fflush(stdout);
 }
 

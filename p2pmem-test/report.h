@@ -10,7 +10,7 @@ void report_start(const struct run *run);
 void report_phase(const struct run *run, enum phase phase);
 void report_end(const struct run *run, const struct outcome *out);
 
-/* "match", "copied", "mismatch", "refused" or "error". */
+/* "match", "copied", "mismatch", "refused", "in_use", "stopped" or "error". */
 const char *result_name(const struct run *run, const struct outcome *out);
 
 #endif

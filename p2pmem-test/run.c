@@ -1,28 +1,102 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "access.h"
 #include "check.h"
+#include "clock.h"
 #include "copy.h"
+#include "live.h"
 #include "report.h"
+#include "ring.h"
 #include "run.h"
+#include "stop.h"
+
+static int open_read(struct run *run, struct outcome *out)
+{
+	const struct options *opt = run->opt;
+	const struct drive_access access = {
+		.mode = opt->check ? O_RDWR : O_RDONLY,
+		/* One claim is enough; a second one would meet the first. */
+		.claim = opt->check &&
+			 !drive_is_same(opt->read_path, opt->write_path) &&
+			 !drive_is_part_of(opt->read_path, opt->write_path),
+		.forced = opt->forced,
+	};
+
+	if (opt->skip_read)
+		return 0;
+	return drive_open(&run->read_drive, opt->read_path, &access, out);
+}
+
+static int open_write(struct run *run, struct outcome *out)
+{
+	const struct options *opt = run->opt;
+	const struct drive_access access = {
+		.mode = opt->check ? O_RDWR : O_WRONLY,
+		/* With --check, the claim on a whole disk covers this part. */
+		.claim = !opt->check ||
+			 !drive_is_part_of(opt->write_path, opt->read_path),
+		.forced = opt->forced,
+	};
+
+	if (opt->skip_write)
+		return 0;
+	return drive_open(&run->write_drive, opt->write_path, &access, out);
+}
 
 static int open_drives(struct run *run, struct outcome *out)
 {
-	const struct options *opt = run->opt;
+	return open_read(run, out) || open_write(run, out) ? -1 : 0;
+}
 
-	if (!opt->skip_read &&
-	    drive_open(&run->read_drive, opt->read_path,
-		       opt->check ? O_RDWR : O_RDONLY, out))
-		return -1;
-	if (opt->skip_write)
-		return 0;
-	return drive_open(&run->write_drive, opt->write_path,
-			  opt->check ? O_RDWR : O_WRONLY, out);
+void run_written(const struct run *run, const struct drive **drives)
+{
+	if (run->opened && run->opt->check)
+		*drives++ = &run->read_drive;
+	if (run->opened && run->write_drive.path)
+		*drives++ = &run->write_drive;
+	*drives = NULL;
+}
+
+static const char *explain_no_uring(int error)
+{
+	switch (error) {
+	case ENOSYS:
+		return ": this kernel is built without it";
+	case EPERM:
+	case EACCES:
+		return ": the sysctl kernel.io_uring_disabled or a seccomp filter forbids it";
+	case ENOMEM:
+		return ": the limit of locked memory (ulimit -l) is too low";
+	default:
+		return "";
+	}
+}
+
+static void choose_engine(struct run *run)
+{
+	uint64_t depth = run->opt->geo.iodepth;
+	struct ring ring;
+	int error;
+
+	if (depth == 1)
+		return;
+	error = ring_open(&ring, (unsigned int)depth);
+	if (!error) {
+		ring_close(&ring);
+		run->engine = ENGINE_URING;
+		return;
+	}
+	run->engine = ENGINE_THREADS;
+	snprintf(run->no_uring, sizeof(run->no_uring), "%s%s", strerror(error),
+		 explain_no_uring(error));
+	fprintf(stderr,
+		"p2pmem-test: warning: no io_uring (%s); %ju threads with one chunk each instead\n",
+		run->no_uring, (uintmax_t)geometry_slices(&run->opt->geo));
 }
 
 static int check_drives(const struct run *run, struct outcome *out)
@@ -47,8 +121,12 @@ int run_open(struct run *run, const struct options *opt, struct outcome *out)
 	*run = (struct run){ .opt = opt };
 	if (open_drives(run, out) || check_drives(run, out))
 		return -1;
-	return region_open(&run->region, opt->mem_path,
-			   geometry_buffer(&opt->geo), out);
+	if (region_open(&run->region, opt->mem_path,
+			geometry_buffer(&opt->geo), out))
+		return -1;
+	choose_engine(run);
+	run->opened = true;
+	return 0;
 }
 
 void run_close(struct run *run)
@@ -58,12 +136,13 @@ void run_close(struct run *run)
 	drive_close(&run->write_drive);
 }
 
-static int run_init(const struct run *run, uint64_t *bytes, struct outcome *out)
+static int run_init(struct run *run, _Atomic uint64_t *bytes,
+		    struct outcome *out)
 {
 	return access_init(&run->region, &run->opt->init, bytes, out);
 }
 
-static int run_host_access(const struct run *run, uint64_t *bytes,
+static int run_host_access(struct run *run, _Atomic uint64_t *bytes,
 			   struct outcome *out)
 {
 	return access_check(&run->region, &run->opt->host_access,
@@ -79,7 +158,8 @@ static int flush(const struct drive *drive, struct outcome *out)
 			  drive->path, strerror(errno));
 }
 
-static int run_seed(const struct run *run, uint64_t *bytes, struct outcome *out)
+static int run_seed(struct run *run, _Atomic uint64_t *bytes,
+		    struct outcome *out)
 {
 	if (check_seed(&run->read_drive, &run->opt->geo, run->opt->seed, bytes,
 		       out))
@@ -87,25 +167,31 @@ static int run_seed(const struct run *run, uint64_t *bytes, struct outcome *out)
 	return flush(&run->read_drive, out);
 }
 
-static int run_copy(const struct run *run, uint64_t *bytes, struct outcome *out)
+static int run_copy(struct run *run, _Atomic uint64_t *bytes,
+		    struct outcome *out)
 {
 	const struct options *opt = run->opt;
-	const struct copy copy = {
+	struct copy copy = {
 		.from = opt->skip_read ? NULL : &run->read_drive,
 		.to = opt->skip_write ? NULL : &run->write_drive,
 		.region = &run->region,
 		.geo = opt->geo,
+		.uring = run->engine == ENGINE_URING,
 		.duration = opt->duration,
 		.whole_pass = opt->check,
 		.wrap = opt->overlap,
 	};
 
-	if (copy_run(&copy, bytes, out))
+	if (run->engine == ENGINE_THREADS) {
+		copy.geo.threads = geometry_slices(&opt->geo);
+		copy.geo.iodepth = 1;
+	}
+	if (copy_run(&copy, bytes, run->latency, out))
 		return -1;
 	return flush(&run->write_drive, out);
 }
 
-static int run_verify(const struct run *run, uint64_t *bytes,
+static int run_verify(struct run *run, _Atomic uint64_t *bytes,
 		      struct outcome *out)
 {
 	return check_verify(&run->write_drive, &run->opt->geo, run->opt->seed,
@@ -127,7 +213,7 @@ static bool wanted(const struct options *opt, enum phase phase)
 	}
 }
 
-typedef int phase_function(const struct run *run, uint64_t *bytes,
+typedef int phase_function(struct run *run, _Atomic uint64_t *bytes,
 			   struct outcome *out);
 
 static const struct {
@@ -146,29 +232,51 @@ const char *phase_name(enum phase phase)
 	return phase_table[phase].name;
 }
 
-static double seconds_now(void)
+const char *engine_name(enum engine engine)
 {
-	struct timespec now;
+	static const char * const names[] = {
+		[ENGINE_SYNC] = "sync",
+		[ENGINE_URING] = "io_uring",
+		[ENGINE_THREADS] = "threads",
+	};
 
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+	return names[engine];
+}
+
+/* How much a phase has to do, 0 if only it knows itself. */
+static uint64_t total_of(const struct options *opt, enum phase phase)
+{
+	if (phase == PHASE_INIT || phase == PHASE_HOST_ACCESS)
+		return 0;
+	if (phase == PHASE_COPY && opt->duration)
+		return 0;
+	return geometry_bytes(&opt->geo);
+}
+
+static int run_phase(struct run *run, enum phase phase, struct outcome *out)
+{
+	struct figures *figures = &run->phases[phase];
+	uint64_t start = clock_now();
+	struct live live;
+	int ret;
+
+	live_start(&live, phase_name(phase), &figures->bytes,
+		   total_of(run->opt, phase));
+	ret = phase_table[phase].function(run, &figures->bytes, out);
+	live_end(&live);
+	figures->ran = true;
+	figures->seconds = (double)(clock_now() - start) / (double)SECOND;
+	if (ret)
+		return -1;
+	report_phase(run, phase);
+	return stop_wanted() ? fail_stopped(out) : 0;
 }
 
 int run_phases(struct run *run, struct outcome *out)
 {
 	for (enum phase phase = 0; phase < PHASES; phase++) {
-		struct figures *figures = &run->phases[phase];
-		double start = seconds_now();
-		int ret;
-
-		if (!wanted(run->opt, phase))
-			continue;
-		ret = phase_table[phase].function(run, &figures->bytes, out);
-		figures->ran = true;
-		figures->seconds = seconds_now() - start;
-		if (ret)
+		if (wanted(run->opt, phase) && run_phase(run, phase, out))
 			return -1;
-		report_phase(run, phase);
 	}
 	return 0;
 }

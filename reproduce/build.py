@@ -9,8 +9,9 @@ from pathlib import Path
 from types import MappingProxyType
 
 from host.errors import LabError
-from host.files import remove, sha256_file
+from host.files import remove, sha256_file, unfinished
 from host.process import run_logged
+from host.sources import mirror, sources_below
 from kernel.registry import TreeKernel
 from kernel.selection import Selection
 from reproduce.copies import copy_fragments, copy_project, copy_tree
@@ -18,7 +19,7 @@ from reproduce.surroundings import Surroundings
 from settings.paths import AUTO_KERNEL, BUILD, DOWNLOADS_VARIABLE, PROJECT, cache_dir, downloads_dir
 
 # The others are decided anew for each build, or change nothing of what is built.
-HANDED_ON = ("topology", "scenario", "cpu")
+HANDED_ON = ("rootfs", "topology", "scenario", "cpu")
 
 
 @dataclass(frozen=True)
@@ -51,14 +52,12 @@ class Copy:
         surroundings: in which it runs.
         scratch: the directory in which the copy lies.
         settings: the ``name=value`` words of its command line.
-        run_name: of the image that it makes.
     """
 
     name: str
     surroundings: Surroundings
     scratch: Path
     settings: tuple[str, ...]
-    run_name: str
 
     @property
     def home(self) -> Path:
@@ -95,7 +94,7 @@ def copied(
         (home / relative).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, home / relative)
     settings = _settings(selection, home, scratch / surroundings.folder)
-    return Copy(name, surroundings, scratch, tuple(settings), selection.run_name)
+    return Copy(name, surroundings, scratch, tuple(settings))
 
 
 def build_image(copy: Copy) -> Built:
@@ -147,16 +146,19 @@ def _settings(selection: Selection, home: Path, where: Path) -> list[str]:
     if selection.settings.config:
         copies = copy_fragments(selection.settings.config, home / build / "fragments")
         given["config"] = ",".join(str(where / copy.relative_to(home)) for copy in copies)
+    for kind, folder in (("module", selection.settings.module), ("tool", selection.settings.tool)):
+        if folder:
+            copy = build / "own" / kind / folder.name
+            mirror(sources_below(folder), folder, home / copy)
+            given[kind] = str(where / copy)
     return [f"{name}={text}" for name, text in given.items()]
 
 
 def _taken(copy: Copy) -> Path:
-    """Move the image out of the copy, whose kernel has a name of its own if it is a user's."""
-    made = list(copy.home.glob(f"{BUILD.name}/*/image/{copy.run_name}"))
+    """Move the image out of the copy; what is a user's own gives it another name there."""
+    made = [path for path in copy.home.glob(f"{BUILD.name}/*/image/*") if not unfinished(path)]
     if len(made) != 1:
-        raise LabError(
-            f"the build in {copy.home} left {len(made)} images {copy.run_name} instead of one"
-        )
+        raise LabError(f"the build in {copy.home} left {len(made)} images instead of one")
     target = copy.scratch / f"image-{copy.name}"
     remove(target)
     shutil.move(made[0], target)

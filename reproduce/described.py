@@ -13,6 +13,7 @@ from pathlib import Path
 from boot.topology import load_topology
 from bundle.check import SCENARIO, TOPOLOGY
 from bundle.manifest import FileInput, KernelInput, Manifest, ManifestError
+from bundle.own import has_clients, own_names
 from host.errors import SettingError
 from host.files import sha256_file, write_text
 from kernel.choice import AUTO, PINNED, REGISTRY, Choice
@@ -58,8 +59,10 @@ def described(manifest: Manifest, place: Path, selection: Selection, scratch: Pa
     machine = load_topology(topology, manifest.topology.name)
     load_scenario(scenario, machine, manifest.scenario.name)
     fragments = list(_fragments(manifest.fragments, place, selection, scratch / "fragments"))
+    _require_own(manifest, selection)
     used = replace(
         selection.settings,
+        rootfs="tools" if has_clients(manifest) else "plain",
         kernel=manifest.kernel.asked,
         config=tuple(fragments[1:]),
         topology=manifest.topology.name,
@@ -67,7 +70,7 @@ def described(manifest: Manifest, place: Path, selection: Selection, scratch: Pa
         cpu=manifest.cpu if manifest.cpu != machine.cpu else "",
         manifest=None,
     )
-    given = {"topology": used.topology, "scenario": used.scenario}
+    given = {"topology": used.topology, "scenario": used.scenario, "rootfs": used.rootfs}
     if used.cpu:
         given["cpu"] = used.cpu
     choice = Choice(manifest.kernel.asked, kernel, manifest.kernel.reason)
@@ -105,6 +108,23 @@ def _kernel(described: KernelInput, selection: Selection) -> Kernel:
     if described.kind == "apt":
         return AptKernel(described.used, described.package)
     return UrlKernel(described.used, (described.url,), described.sha256, described.file)
+
+
+def _require_own(manifest: Manifest, selection: Selection) -> None:
+    """Refuse a manifest of somebody's own module or tool without its sources, and the reverse."""
+    theirs = own_names(manifest)
+    for kind, ours in (("module", selection.settings.module), ("tool", selection.settings.tool)):
+        name = theirs.get(kind)
+        if name and not ours:
+            raise SettingError(
+                f"the manifest is of somebody's own {kind} ({name}), which has no address",
+                hint=f"give the same sources: {kind}=/path/to/{name}",
+            )
+        if ours and not name:
+            raise SettingError(
+                f"{kind}= and this manifest do not go together: it is of the lab's own {kind}",
+                hint=f"leave out {kind}=",
+            )
 
 
 def _config(folder: str, wanted: FileInput, beside: Path) -> Path:

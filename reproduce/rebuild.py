@@ -13,8 +13,15 @@ from bundle.compare import (
     print_inputs,
     require_same_outputs,
 )
-from bundle.inputs import fragment_inputs, lab_input, source_inputs, tool_inputs
-from bundle.manifest import NAME, FileInput, KernelInput, Manifest, load
+from bundle.inputs import (
+    fragment_inputs,
+    lab_input,
+    packed_inputs,
+    source_inputs,
+    tool_inputs,
+)
+from bundle.manifest import NAME, FileInput, KernelInput, Manifest, ToolInput, load
+from bundle.own import PACKED, has_clients
 from bundle.read_me import kernel_line
 from host.digest import sha256_of_tree
 from host.files import remove, sha256_file, write_text
@@ -29,6 +36,7 @@ from reproduce.build import build_image, copied
 from reproduce.described import Described, described
 from reproduce.double import emptied
 from reproduce.surroundings import Surroundings
+from rootfs.clients import client_files
 from settings.paths import BUILD, PROJECT, downloads_dir
 
 SCRATCH = BUILD / "rebuild"
@@ -77,6 +85,7 @@ def expected(theirs: Manifest, plan: Described, log: Path) -> Manifest:
     Raises:
         LabError: a program or the kernel's source is not to be had.
     """
+    settings = plan.selection.settings
     return replace(
         theirs,
         kernel=_expected_kernel(theirs.kernel, plan.selection.choice.kernel, log),
@@ -84,8 +93,8 @@ def expected(theirs: Manifest, plan: Described, log: Path) -> Manifest:
         topology=FileInput(theirs.topology.name, sha256_file(plan.topology)),
         scenario=FileInput(theirs.scenario.name, sha256_file(plan.scenario)),
         fragments=tuple(fragment_inputs(plan.fragments)),
-        sources=tuple(source_inputs(PROJECT)),
-        tools=tuple(tool_inputs(_linked_here(theirs))),
+        sources=tuple(source_inputs(PROJECT, settings.module, settings.tool)),
+        tools=(*tool_inputs(_linked_here(theirs)), *packed_inputs(_packed_here(theirs))),
         source_date_epoch=SOURCE_DATE_EPOCH,
     )
 
@@ -106,10 +115,27 @@ def _expected_kernel(theirs: KernelInput, kernel: Kernel, log: Path) -> KernelIn
 
 def _linked_here(theirs: Manifest) -> list[Path]:
     """Return where the compiler finds the libraries that were linked into their tool."""
-    names = [tool.name for tool in theirs.tools if tool.name not in DECIDING]
+    linked = (tool for tool in theirs.tools if not _is_packed(tool))
+    names = [tool.name for tool in linked if tool.name not in DECIDING]
     found = (output_of(["gcc", f"-print-file-name={name}"]).strip() for name in names)
     # gcc answers with the bare name if it does not find the file.
     return [Path(path).resolve() for path in found if Path(path).is_file()]
+
+
+def _packed_here(theirs: Manifest) -> dict[str, Path]:
+    """Return what this machine packs for theirs: programs, what these read, and libraries.
+
+    The libraries of a user's own tool are known only when that is built; until then theirs are
+    looked for where they were.
+    """
+    names = (tool.name.removeprefix(PACKED) for tool in theirs.tools if _is_packed(tool))
+    there = {name: Path(name) for name in names if Path(name).is_file()}
+    clients = client_files() if has_clients(theirs) else []
+    return there | {file.target: file.source for file in clients}
+
+
+def _is_packed(tool: ToolInput) -> bool:
+    return tool.name.startswith(f"{PACKED}/")
 
 
 def _tell(changes: tuple[InputChange, ...]) -> None:

@@ -29,11 +29,15 @@ class Program:
         path: the file on this machine.
         interpreter: the dynamic loader it names; empty for a static program.
         libraries: the sonames it needs (DT_NEEDED).
+        rpath: where it has its libraries, and theirs, looked for (DT_RPATH).
+        runpath: the same for its own alone, which voids the other (DT_RUNPATH).
     """
 
     path: Path
     interpreter: str
     libraries: tuple[str, ...]
+    rpath: tuple[str, ...] = ()
+    runpath: tuple[str, ...] = ()
 
     @property
     def static(self) -> bool:
@@ -47,6 +51,12 @@ def is_elf(path: Path) -> bool:
         return stream.read(len(MAGIC)) == MAGIC
 
 
+def is_object(path: Path) -> bool:
+    """Return whether an ELF file is one that is still to be linked (ET_REL)."""
+    with path.open("rb") as stream:
+        return int.from_bytes(stream.read(18)[16:], "little") == 1
+
+
 def read_program(path: Path) -> Program:
     """Return what a program needs.
 
@@ -55,14 +65,26 @@ def read_program(path: Path) -> Program:
     """
     with _x86_64(path) as elf:
         loaders = [part for part in elf.iter_segments() if isinstance(part, InterpSegment)]
-        dynamic = elf.get_section_by_name(".dynamic")
-        libraries = (
-            tuple(str(vars(tag)["needed"]) for tag in dynamic.iter_tags("DT_NEEDED"))
-            if isinstance(dynamic, DynamicSection)
-            else ()
+        return Program(
+            path,
+            interpreter=loaders[0].get_interp_name() if loaders else "",
+            libraries=_dynamic(elf, "needed"),
+            rpath=_folders(_dynamic(elf, "rpath")),
+            runpath=_folders(_dynamic(elf, "runpath")),
         )
-        interpreter = loaders[0].get_interp_name() if loaders else ""
-    return Program(path, interpreter, libraries)
+
+
+def _dynamic(elf: ELFFile, name: str) -> tuple[str, ...]:
+    """Return the texts of all DT_<NAME> entries."""
+    section = elf.get_section_by_name(".dynamic")
+    if not isinstance(section, DynamicSection):
+        return ()
+    return tuple(str(vars(tag)[name]) for tag in section.iter_tags(f"DT_{name.upper()}"))
+
+
+def _folders(paths: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the folders of lists that are separated by colons."""
+    return tuple(folder for path in paths for folder in path.split(":") if folder)
 
 
 def require_static(path: Path) -> None:
@@ -131,7 +153,8 @@ def require_closure(programs: list[Program], image: set[str]) -> None:
         if missing:
             raise ImageError(
                 f"{program.path} needs what the image lacks: {', '.join(missing)}",
-                hint="take a static one (on Debian, busybox is static in busybox-static)",
+                hint="take a static one (on Debian, busybox is static in busybox-static), "
+                "or pack its libraries with it",
             )
 
 

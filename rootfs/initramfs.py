@@ -28,6 +28,18 @@ DIRECTORIES = (
 )  # fmt: skip
 
 
+MODULES_DEP, MOTD = "modules.dep", "motd"
+MADE = (MODULES_DEP, MOTD)  # written while packing
+OUR_MODULE = "p2pmem_pci"
+FIO = "/bin/fio"
+FIO_HINT = """\
+  fio --name=p2p --filename=/dev/nvme1n1 --direct=1 --rw=write --bs=64k --size=1m \\
+      --thread --mem=mmapshared:/dev/p2pmem0 --verify=crc32c
+  nvme show-regs -H /dev/nvme0; lspci -tv
+"""
+TOOL = "/bin/p2pmem-test"  # whatever a user's own is called: one name for all who call it
+
+
 @dataclass(frozen=True)
 class ImageFile:
     """One regular file of the image: where it goes, where it comes from, its mode (octal text)."""
@@ -43,6 +55,7 @@ class Parts:
 
     Attributes:
         more: further files, programs with the libraries that they need.
+        own_tool: the tool is a user's own, which may need libraries; the lab's needs none.
     """
 
     busybox: Path
@@ -50,6 +63,7 @@ class Parts:
     tool: Path
     vmlinux: Path
     more: tuple[ImageFile, ...] = ()
+    own_tool: bool = False
 
 
 def find_busybox() -> Path:
@@ -64,15 +78,21 @@ def find_busybox() -> Path:
     return Path(found).resolve()
 
 
-def image_files(parts: Parts, release: str, modules_dep: Path) -> list[ImageFile]:
-    """Return all regular files of the image for a kernel of this release (``uname -r``)."""
+def image_files(parts: Parts, release: str, made: Path) -> list[ImageFile]:
+    """Return all regular files of the image for a kernel of this release (``uname -r``).
+
+    ``made`` is the folder with what is written while packing (``MADE``).
+    """
     modules = f"/lib/modules/{release}"
-    own = [ImageFile(target, FOLDER / name, mode) for name, (target, mode) in SCRIPTS.items()]
+    own = [
+        ImageFile(target, (made if name in MADE else FOLDER) / name, mode)
+        for name, (target, mode) in SCRIPTS.items()
+    ]
     built = [
         ImageFile("/bin/busybox", parts.busybox, "755"),
-        ImageFile("/bin/p2pmem-test", parts.tool, "755"),
+        ImageFile(TOOL, parts.tool, "755"),
         ImageFile(f"{modules}/{parts.module.name}", parts.module, "644"),
-        ImageFile(f"{modules}/modules.dep", modules_dep, "644"),
+        ImageFile(f"{modules}/{MODULES_DEP}", made / MODULES_DEP, "644"),
     ]
     return [*own, *built, *parts.more]
 
@@ -80,7 +100,7 @@ def image_files(parts: Parts, release: str, modules_dep: Path) -> list[ImageFile
 def pack(parts: Parts, gen_init_cpio: Path, target: Path) -> None:
     """Check every file that goes in, then write the image, LZ4-compressed, to ``target``.
 
-    Beside it are left what it was packed from: ``initramfs.spec`` and ``modules.dep``.
+    Beside it are left what it was packed from: ``initramfs.spec`` and what ``MADE`` names.
 
     Raises:
         ImageError: a file cannot go in; says which and why.
@@ -91,9 +111,9 @@ def pack(parts: Parts, gen_init_cpio: Path, target: Path) -> None:
             hint="the kernel needs CONFIG_BLK_DEV_INITRD=y",
         )
     release = kernel_vermagic(parts.vmlinux).split()[0]
-    modules_dep = target.with_name("modules.dep")
-    write_text(modules_dep, f"{parts.module.name}:\n")
-    files = image_files(parts, release, modules_dep)
+    write_text(target.with_name(MODULES_DEP), f"{parts.module.name}:\n")
+    write_text(target.with_name(MOTD), _motd(parts))
+    files = image_files(parts, release, target.parent)
     _check(parts, files)
     staged = _staged(files, target.with_name("files"))
     spec = target.with_name("initramfs.spec")
@@ -102,11 +122,20 @@ def pack(parts: Parts, gen_init_cpio: Path, target: Path) -> None:
         _compress([str(gen_init_cpio), "-t", str(SOURCE_DATE_EPOCH), str(spec)], temporary)
 
 
+def _motd(parts: Parts) -> str:
+    """Return what a person is greeted with, for this module and these programs."""
+    text = (FOLDER / MOTD).read_text(encoding="utf-8").replace(OUR_MODULE, parts.module.stem)
+    clients = any(file.target == FIO for file in parts.more)
+    first, mark, last = text.partition("Leave with")
+    return "".join((first, FIO_HINT if clients else "", mark, last))
+
+
 def _check(parts: Parts, files: list[ImageFile]) -> None:
     for file in files:
         if not file.source.is_file():
             raise ImageError(f"{file.source}, meant for {file.target}, is not there")
-    require_static(parts.tool)
+    if not parts.own_tool:
+        require_static(parts.tool)
     require_module_for(parts.module, parts.vmlinux)
     # Libraries too, whatever their mode: they need libraries themselves.
     programs = [read_program(file.source) for file in files if is_elf(file.source)]

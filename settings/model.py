@@ -15,7 +15,9 @@ from settings.parse import (
     kernel,
     one_word,
     positive,
+    source_folder,
     stem_of,
+    trees,
     whole,
 )
 
@@ -26,6 +28,9 @@ class Settings:
 
     kernel: str
     config: tuple[Path, ...]
+    module: Path | None
+    tool: Path | None
+    rootfs: str
     topology: str
     scenario: str
     accel: str
@@ -35,6 +40,9 @@ class Settings:
     gdb: bool
     bundle: Path | None
     manifest: Path | None
+    against: Path | None
+    runs: int
+    trees: tuple[Path, ...]
     minutes: int
     seed: int
 
@@ -49,12 +57,13 @@ class Setting:
     parse: Callable[[str, Root], Any]
 
 
-STANDARD_SCENARIO = "copy"
+AUTO_SCENARIO = "auto"
 SETTINGS = (
     Setting(
         "kernel",
         "auto",
-        "a kernel of configs/kernels.toml, a path to your own kernel tree, or auto: "
+        "a kernel of configs/kernels.toml, X.Y for apt's linux-source-X.Y of any suite, a path to "
+        "your own kernel tree, or auto: "
         "6.3.2 if it is downloaded or can be, else the newest linux-source that apt offers",
         kernel,
     ),
@@ -65,12 +74,31 @@ SETTINGS = (
         "configs/*.config (debug, kcsan), or paths to your own",
         fragments,
     ),
+    Setting(
+        "module",
+        "",
+        "the folder of your own kernel module, with a Kbuild or Makefile, instead of p2pmem-pci",
+        source_folder("Kbuild", "Makefile"),
+    ),
+    Setting(
+        "tool",
+        "",
+        "the folder of your own tool, with a Makefile, instead of p2pmem-test",
+        source_folder("Makefile", "makefile", "GNUmakefile"),
+    ),
+    Setting(
+        "rootfs",
+        "plain",
+        "tools: fio, nvme and lspci are in the guest too, and take part in `doit verify`",
+        choice("plain", "tools"),
+    ),
     Setting("topology", "switch-q35", "a PCI tree of configs/topologies", stem_of("topologies")),
     Setting(
         "scenario",
-        STANDARD_SCENARIO,
-        "what verify checks, of configs/scenarios",
-        stem_of("scenarios"),
+        AUTO_SCENARIO,
+        "what verify checks, of configs/scenarios, or auto: the one that is called as the topology "
+        "is, else copy",
+        stem_of("scenarios", AUTO_SCENARIO),
     ),
     Setting(
         "accel",
@@ -93,6 +121,19 @@ SETTINGS = (
         "",
         "`doit reproduce` rebuilds what this manifest.json of a bundle describes",
         existing,
+    ),
+    Setting(
+        "against",
+        "",
+        "a static program that takes p2pmem-test's arguments: `doit bench` compares ours with it",
+        existing,
+    ),
+    Setting("runs", "5", "how often `doit bench` measures each variant", positive),
+    Setting(
+        "trees",
+        "",
+        "`doit compat` takes these kernel trees of yours too, separated by commas",
+        trees,
     ),
     Setting("minutes", "10", "how long `doit soak` goes on; never less than one pass", positive),
     Setting(

@@ -48,11 +48,11 @@ def choice(*values: str) -> Callable[[str, Root], str]:
     return parse
 
 
-def stem_of(folder: str) -> Callable[[str, Root], str]:
-    """Return a parser for the name of a TOML file in ``configs/<folder>``."""
+def stem_of(folder: str, *others: str) -> Callable[[str, Root], str]:
+    """Return a parser for the name of a TOML file in ``configs/<folder>``, or another word."""
 
     def parse(text: str, root: Root) -> str:
-        known = [path.stem for path in (root.configs / folder).glob("*.toml")]
+        known = [*others, *(path.stem for path in (root.configs / folder).glob("*.toml"))]
         if text not in known:
             raise unknown("value", text, known)
         return text
@@ -93,6 +93,15 @@ def _fragment(word: str, shipped: Mapping[str, Path], root: Root) -> Path:
     raise unknown("fragment", word, shipped)
 
 
+def trees(text: str, root: Root) -> tuple[Path, ...]:
+    """Return the absolute paths of existing directories, each once."""
+    paths = [_path(word, root) for word in text.split(",") if word]
+    for path in paths:
+        if not path.is_dir():
+            raise SettingError(f"no such directory: {path}", hint="give paths of kernel trees")
+    return tuple(dict.fromkeys(path.resolve() for path in paths))
+
+
 def existing(text: str, root: Root) -> Path | None:
     """Return the absolute path of a file or folder that is there; None for an empty text."""
     if not text:
@@ -101,6 +110,25 @@ def existing(text: str, root: Root) -> Path | None:
     if not path.exists():
         raise SettingError(f"there is no {path}", hint="relative paths start where you are")
     return path.resolve()
+
+
+def source_folder(*makefiles: str) -> Callable[[str, Root], Path | None]:
+    """Return a parser for a folder with at least one of these files; None for an empty text."""
+
+    def parse(text: str, root: Root) -> Path | None:
+        path = existing(text, root)
+        if path is None:
+            return None
+        if not path.is_dir():
+            raise SettingError(f"{path} is no folder", hint="give the folder of the sources")
+        if not any((path / name).is_file() for name in makefiles):
+            raise SettingError(
+                f"{path} has no {' and no '.join(makefiles)}",
+                hint="give the folder in which `make` is called",
+            )
+        return path
+
+    return parse
 
 
 def _path(text: str, root: Root) -> Path:

@@ -11,6 +11,7 @@ CONFIGS = PROJECT / "configs"
 BUILD = PROJECT / "build"
 DIST = PROJECT / "dist"  # all that is meant to be kept: bundles, logs and reports of a run
 TESTS = BUILD / "tests"  # how each step of `doit test` ended, and JUnit files
+COMPAT = BUILD / "compat"  # the table of all kernels, their headers and compilers
 AUTO_KERNEL = BUILD / "auto-kernel.json"  # what kernel=auto was decided to be
 DOWNLOADS_VARIABLE = "P2PLAB_DOWNLOADS"
 OTHER_DOWNLOADS = f"choose another download directory with the variable {DOWNLOADS_VARIABLE}"
@@ -65,9 +66,19 @@ def invoked_from() -> Path:
 
 @dataclass(frozen=True)
 class Workspace:
-    """All outputs of one kernel with one set of fragments: ``build/<label>/``."""
+    """All outputs of one kernel with one set of fragments: ``build/<label>/``.
+
+    Attributes:
+        root: the folder.
+        own_module: name of the folder in it where a user's own module is built; empty for ours.
+        own_tool: the same for a user's own tool.
+        rootfs_parts: what else the root file system has in it that it has not by default.
+    """
 
     root: Path
+    own_module: str = ""
+    own_tool: str = ""
+    rootfs_parts: tuple[str, ...] = ()
 
     @property
     def state(self) -> Path:
@@ -142,21 +153,25 @@ class Workspace:
     @property
     def module_dir(self) -> Path:
         """Where the module is built, from a copy of its sources."""
-        return self.root / "p2pmem-pci"
+        return self.root / (self.own_module or "p2pmem-pci")
 
     @property
     def module(self) -> Path:
-        """The built kernel module."""
+        """The built kernel module; of a user's own a link to it, whatever its name is."""
+        if self.own_module:
+            return self.root / f"{self.own_module}.ko"
         return self.module_dir / "p2pmem_pci.ko"
 
     @property
     def tool_dir(self) -> Path:
         """Where the user-space tool is built."""
-        return self.root / "p2pmem-test"
+        return self.root / (self.own_tool or "p2pmem-test")
 
     @property
     def tool(self) -> Path:
-        """The built user-space tool."""
+        """The built user-space tool; of a user's own a link to it, whatever its name is."""
+        if self.own_tool:
+            return self.root / f"{self.own_tool}.program"
         return self.tool_dir / "p2pmem-test"
 
     @property
@@ -167,7 +182,13 @@ class Workspace:
     @property
     def rootfs(self) -> Path:
         """Where the root file system is packed, with what it is packed from."""
-        return self.root / "rootfs"
+        parts = ("rootfs", self.own_module, self.own_tool, *self.rootfs_parts)
+        return self.root / "+".join(filter(None, parts))
+
+    @property
+    def packed(self) -> Path:
+        """A list of the machine's files that the root file system was packed with."""
+        return self.rootfs / "packed"
 
     @property
     def initramfs(self) -> Path:

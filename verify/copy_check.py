@@ -8,6 +8,7 @@ import shlex
 from collections import Counter
 
 from boot.policy import MapType
+from boot.topology import Provider
 from boot.trace import (
     REGION_EVENTS,
     REGION_WRITE,
@@ -21,11 +22,12 @@ from boot.trace import (
 )
 from verify.check import CheckFailed, require
 from verify.path import follow
-from verify.record import CopyRecord
+from verify.record import CopyRecord, Expected
 from verify.scenario import Copy
 from verify.session import Session
 
-REFUSED_STATUS = 3  # exit code of p2pmem-test
+# Exit codes of p2pmem-test.
+STATUS = {Expected.MATCH: 0, Expected.MISMATCH: 1, Expected.REFUSED: 3}
 REFUSED_MESSAGE = (
     "cannot be used for peer-to-peer DMA as the client and provider ({provider}) do not share "
     "an upstream bridge or whitelisted host bridge"
@@ -37,50 +39,72 @@ Sums = Counter[tuple[str, Memory, str]]
 
 def check_copy(session: Session, copy: Copy) -> str:
     """Do one copy and check that what happened is what the topology lets expect."""
-    predicted = _predictions(session, copy)
+    predicted = predictions(session, copy)
     allowed = MapType.NOT_SUPPORTED not in predicted.values()
     session.trace.take()
     status, tool = _run_tool(session, copy)
     lines = session.trace.take()
     moved = list(transfers(lines, session.bars))
-    session.copies.append(
-        CopyRecord(
-            copy,
-            {client: kind.value for client, kind in predicted.items()},
-            allowed,
-            tool,
-            _readable(total(moved)),
-        )
+    record = CopyRecord(
+        copy,
+        {client: kind.value for client, kind in predicted.items()},
+        allowed,
+        tool,
+        readable(session, total(moved)),
+        remembers=remembers(session, copy),
     )
-    if not allowed:
+    session.copies.append(record)
+    if record.expected is Expected.REFUSED:
         return _refused(session, copy, status, tool, moved)
-    require(status == 0, f"p2pmem-test ended with {status}: {tool.get('message')}")
-    require(tool.get("result") == "match", f"p2pmem-test reports {tool.get('result')!r}")
+    _require_outcome(record, status)
     require(tool.get("bytes") == copy.length, f"p2pmem-test copied {tool.get('bytes')} bytes")
     seen = _traced_as_expected(session, copy, moved)
-    by_processors = processor_accesses(lines, copy_window(moved))
-    require(
-        by_processors == 0,
-        f"processors accessed {by_processors} bytes of the memory that the data went through",
-    )
-    if _accesses_are_counted(copy):
-        seen += _counted_accesses(session, copy, lines)
-    return seen
+    if record.expected is Expected.MISMATCH:
+        seen += "; MISMATCH, as it must be: this memory does not remember"
+    return seen + _accesses(session, copy, lines, moved)
 
 
-def _accesses_are_counted(copy: Copy) -> bool:
-    return copy.memory != "host" and copy.length <= COUNT_ACCESSES_UP_TO
+def _require_outcome(record: CopyRecord, status: int) -> None:
+    tool, expected = record.tool, record.expected
+    if expected is Expected.MISMATCH:
+        require(
+            tool.get("result") != Expected.MATCH.value,
+            f"p2pmem-test reports a match, but the memory of {record.copy.provider} does not "
+            "remember what is written to it: a check that is content here proves nothing elsewhere",
+        )
+    require(status == STATUS[expected], f"p2pmem-test ended with {status}: {tool.get('message')}")
+    require(tool.get("result") == expected.value, f"p2pmem-test reports {tool.get('result')!r}")
 
 
-def _watched(copy: Copy) -> tuple[str, ...]:
+def _provider(session: Session, copy: Copy) -> Provider | None:
+    return session.topology.provider(copy.provider) if copy.provider else None
+
+
+def remembers(session: Session, copy: Copy) -> bool:
+    """Return whether what is read from the memory of a copy is what was written to it."""
+    provider = _provider(session, copy)
+    return provider is None or provider.remembers
+
+
+def _accesses_are_traced(session: Session, copy: Copy) -> bool:
+    provider = _provider(session, copy)
+    return provider is not None and provider.traced
+
+
+def _accesses_are_counted(session: Session, copy: Copy) -> bool:
+    return _accesses_are_traced(session, copy) and copy.length <= COUNT_ACCESSES_UP_TO
+
+
+def watched(session: Session, copy: Copy) -> tuple[str, ...]:
     """Return the accesses to trace one by one: all, or those that are few in a large copy."""
-    if _accesses_are_counted(copy):
+    if _accesses_are_counted(session, copy):
         return REGION_EVENTS
     # The peer only reads: what is written there, but for submission queues, a processor writes.
-    return (REGION_WRITE,) if copy.provider == copy.source else ()
+    return (REGION_WRITE,) if copy.provider and copy.provider == copy.source else ()
 
 
-def _predictions(session: Session, copy: Copy) -> dict[str, MapType]:
+def predictions(session: Session, copy: Copy) -> dict[str, MapType]:
+    """Return the kernel's expected decision for each drive of a copy; none through host RAM."""
     if not copy.provider:
         return {}
     ends = (copy.source, copy.destination)
@@ -90,10 +114,10 @@ def _predictions(session: Session, copy: Copy) -> dict[str, MapType]:
 def _run_tool(session: Session, copy: Copy) -> tuple[int, dict[str, object]]:
     command = tool_command(session, copy)
     qmp = session.guest.qmp
-    for event in _watched(copy):
+    for event in watched(session, copy):
         qmp.trace(event, enable=True)
     answer = session.guest.console.run(command, session.timeouts.copy)
-    for event in _watched(copy):
+    for event in watched(session, copy):
         qmp.trace(event, enable=False)
     for line in answer.output.splitlines():
         if line.startswith("{"):
@@ -107,7 +131,7 @@ def tool_command(session: Session, copy: Copy) -> str:
         "p2pmem-test",
         session.drive(copy.source).block,
         session.drive(copy.destination).block,
-        *_memory(session, copy),
+        *memory_words(session, copy),
         "-c", str(copy.chunks),
         "-s", str(copy.chunk_size),
         "-o", str(copy.offset),
@@ -118,25 +142,29 @@ def tool_command(session: Session, copy: Copy) -> str:
     return shlex.join(words)
 
 
-def _memory(session: Session, copy: Copy) -> list[str]:
+def memory_words(session: Session, copy: Copy) -> list[str]:
+    """Return what names the memory on the tool's command line; nothing for host RAM."""
     if copy.memory == "host":
         return []
     if copy.memory == "p2pmem":
         return [session.node(copy.provider)]
-    return [session.p2pmem_attribute(copy.provider, "allocate")]
+    return [session.attribute(copy.provider, "p2pmem/allocate")]
 
 
 def _traced_as_expected(session: Session, copy: Copy, moved: list[Transfer]) -> str:
     """Compare what QEMU moved with what the copy should have moved: every byte, nothing else."""
     sums, window = total(moved), copy_window(moved)
     expected = _expected(session, copy)
-    require(sums == expected, f"QEMU traced {_readable(sums)}, expected {_readable(expected)}")
+    require(
+        sums == expected,
+        f"QEMU traced {readable(session, sums)}, expected {readable(session, expected)}",
+    )
     through_ram = sum(item.length for item in window if item.memory is Memory.RAM)
     require(through_ram == 0, f"{through_ram} bytes went through host RAM during the copy")
     if copy.memory == "host":
         return f"{copy.length} bytes through host RAM, none peer to peer"
     follow(copy, moved)
-    return f"{_kinds(window)} of {copy.length} copied"
+    return f"{kinds(session, window)} of {copy.length} copied"
 
 
 def _expected(session: Session, copy: Copy) -> Sums:
@@ -152,6 +180,20 @@ def _expected(session: Session, copy: Copy) -> Sums:
     return sums
 
 
+def _accesses(session: Session, copy: Copy, lines: list[str], moved: list[Transfer]) -> str:
+    """Look at single accesses to the memory, as far as QEMU shows them."""
+    if not copy.provider:
+        return ""
+    if not _accesses_are_traced(session, copy):
+        return "; proven by the addresses alone: QEMU shows no accesses to this memory"
+    by_processors = processor_accesses(lines, copy_window(moved))
+    require(
+        by_processors == 0,
+        f"processors accessed {by_processors} bytes of the memory that the data went through",
+    )
+    return _counted_accesses(session, copy, lines) if _accesses_are_counted(session, copy) else ""
+
+
 def _counted_accesses(session: Session, copy: Copy, lines: list[str]) -> str:
     """Count the accesses that the other drive made to the provider's CMB, one by one."""
     provider = session.function(copy.provider).bdf
@@ -164,7 +206,8 @@ def _counted_accesses(session: Session, copy: Copy, lines: list[str]) -> str:
         f"devices accessed CMBs as {dict(seen)}, expected {copy.length} bytes of "
         f"{' and '.join(directions)} at {provider}",
     )
-    return f"; {copy.length} bytes seen as device {' and '.join(directions)}s at the peer's BAR"
+    kinds = " and ".join(f"{direction}s" for direction in sorted(directions))
+    return f"; {copy.length} bytes seen as device {kinds} at the peer's BAR"
 
 
 def _refused(
@@ -172,21 +215,19 @@ def _refused(
 ) -> str:
     """The kernel has to refuse, say why, and QEMU may move nothing but the seed of the source."""
     require(
-        status == REFUSED_STATUS and tool.get("result") == "refused",
+        status == STATUS[Expected.REFUSED] and tool.get("result") == "refused",
         f"expected a refusal, but p2pmem-test ended with {status}, {tool.get('result')!r}",
     )
     sums = total(item for item in moved if item.memory is not Memory.OWN)
     seeded: Sums = Counter({("write", Memory.RAM, ""): copy.length})
-    require(
-        sums == seeded,
-        f"QEMU traced {_readable(sums)} although the kernel refused, expected {_readable(seeded)}",
-    )
-    words = _refusal_line(session, copy)
+    traced, wanted = readable(session, sums), readable(session, seeded)
+    require(sums == seeded, f"QEMU traced {traced} although the kernel refused, expected {wanted}")
+    words = refusal_line(session, copy)
     errno = tool.get("errno_name")
     return f"refused with {errno}, as predicted; the kernel says once for a pair: {words}"
 
 
-def _refusal_line(session: Session, copy: Copy) -> str:
+def refusal_line(session: Session, copy: Copy) -> str:
     """Return the kernel's own words; it says them once for a pair of client and provider."""
     wanted = REFUSED_MESSAGE.format(provider=session.function(copy.provider).bdf)
     clients = [end for end in (copy.source, copy.destination) if end != copy.provider]
@@ -196,15 +237,30 @@ def _refusal_line(session: Session, copy: Copy) -> str:
     raise CheckFailed(f"the kernel log lacks the reason: ...{wanted}")
 
 
-def _kinds(window: list[Transfer]) -> str:
-    own = sum(item.length for item in window if item.memory is Memory.OWN)
-    peer = sum(item.length for item in window if item.memory is Memory.PEER)
-    return f"own CMB {own}, peer CMB {peer}, host RAM 0 bytes"
+def kinds(session: Session, window: list[Transfer]) -> str:
+    """Return in words through which memory a copy went."""
+    sums = total(window)
+    shown = [
+        f"{memory.value} {session.called(provider)} {length}"
+        for memory in (Memory.OWN, Memory.PEER)
+        for provider, length in sorted(_by_provider(sums, memory).items())
+    ]
+    return ", ".join([*shown, "host RAM 0 bytes"])
 
 
-def _readable(sums: Sums) -> dict[str, int]:
-    return {
-        " ".join(filter(None, (command, memory.value, provider))): length
-        for (command, memory, provider), length in sorted(sums.items(), key=str)
-        if length
-    }
+def _by_provider(sums: Sums, memory: Memory) -> Counter[str]:
+    found: Counter[str] = Counter()
+    for (_command, kind, provider), length in sums.items():
+        if kind is memory:
+            found[provider] += length
+    return found
+
+
+def readable(session: Session, sums: Sums) -> dict[str, int]:
+    """Return bytes by words that are good for messages and reports."""
+    shown = {}
+    for (command, memory, provider), length in sorted(sums.items(), key=str):
+        where = f" {session.called(provider)} {provider}" if provider else ""
+        if length:
+            shown[f"{command} {memory.value}{where}"] = length
+    return shown

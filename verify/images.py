@@ -7,8 +7,8 @@ from pathlib import Path
 from boot.drives import initial_content
 from boot.topology import Topology
 from verify.check import CheckFailed, require
-from verify.record import CopyRecord
-from verify.scenario import Copy
+from verify.record import CopyRecord, Expected
+from verify.scenario import BLOCK, Copy
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,12 @@ class Images:
             stream.seek(start)
             return stream.read(length)
 
+    def put(self, serial: str, start: int, data: bytes) -> None:
+        """Write to a drive behind the guest's back; QEMU reads it from there (no O_DIRECT)."""
+        with self.paths[serial].open("r+b") as stream:
+            stream.seek(start)
+            stream.write(data)
+
     def before(self, serial: str) -> bytes:
         """Return the whole initial content of a drive."""
         return b"".join(initial_content(self.topology.drive(serial)))
@@ -32,28 +38,29 @@ class Images:
 def compare_copies(images: Images, records: list[CopyRecord], planned: Sequence[Copy]) -> str:
     """Every copied range is the same on both drives, and new on both.
 
+    Where the data went through memory that does not remember, no block may be the same.
+
     Raises:
         CheckFailed: names the copy and the first differing byte.
     """
     require(planned, "no copy was planned")
     missing = [copy.title for copy in planned if copy not in [item.copy for item in records]]
     require(not missing, f"never done: {'; '.join(missing)}")
-    done = [record.copy for record in records if record.allowed]
+    done = [record for record in records if record.expected is not Expected.REFUSED]
     before = {serial: images.before(serial) for serial in images.paths}
     known: set[bytes] = set()
-    for copy in done:
+    for record in done:
+        copy = record.copy
         source = images.now(copy.source, copy.offset, copy.length)
         destination = images.now(copy.destination, copy.offset, copy.length)
         require(
             len(source) == copy.length,
             f"{copy.source} ends before byte {copy.offset + copy.length}",
         )
-        if source != destination:
-            where = first_difference(source, destination)
-            raise CheckFailed(
-                f"{copy.title}: byte {copy.offset + where} of {copy.destination} is "
-                f"{_byte(destination, where)}, of {copy.source} {_byte(source, where)}"
-            )
+        if record.expected is Expected.MISMATCH:
+            _require_no_block_the_same(copy, source, destination)
+        else:
+            _require_the_same(copy, source, destination)
         for serial, content in ((copy.source, source), (copy.destination, destination)):
             stale = unchanged_block(before[serial], content, copy.offset)
             require(
@@ -65,13 +72,42 @@ def compare_copies(images: Images, records: list[CopyRecord], planned: Sequence[
             f"{copy.title}: the block at byte {copy.offset + (again or 0)} is the same as another "
             "one, so that a block in the wrong place would not show",
         )
-    return f"{sum(copy.length for copy in done)} bytes in {len(done)} ranges are the same"
+    counted = ((Expected.MATCH, "the same"), (Expected.MISMATCH, "different, as they must be"))
+    return "; ".join(filter(None, (_counted(done, *kind) for kind in counted)))
 
 
-def compare_rest(images: Images, records: list[CopyRecord]) -> str:
+def _counted(done: Sequence[CopyRecord], expected: Expected, how: str) -> str:
+    copies = [record.copy for record in done if record.expected is expected]
+    if not copies and expected is not Expected.MATCH:
+        return ""
+    return f"{sum(copy.length for copy in copies)} bytes in {len(copies)} ranges are {how}"
+
+
+def _require_the_same(copy: Copy, source: bytes, destination: bytes) -> None:
+    if source != destination:
+        where = first_difference(source, destination)
+        raise CheckFailed(
+            f"{copy.title}: byte {copy.offset + where} of {copy.destination} is "
+            f"{_byte(destination, where)}, of {copy.source} {_byte(source, where)}"
+        )
+
+
+def _require_no_block_the_same(copy: Copy, source: bytes, destination: bytes) -> None:
+    for start in range(0, len(source), BLOCK):
+        require(
+            source[start : start + BLOCK] != destination[start : start + BLOCK],
+            f"{copy.title}: the block at byte {copy.offset + start} is the same on both drives, "
+            f"although the memory of {copy.provider} does not remember",
+        )
+
+
+def compare_rest(
+    images: Images, records: list[CopyRecord], others: Iterable[tuple[str, int, int]] = ()
+) -> str:
     """Everything that no copy was to write is as it was before.
 
     A refused copy may have seeded its source, but must not have changed its destination.
+    ``others`` are ranges that something else was to write: serial, first byte, end.
 
     Raises:
         CheckFailed: names the drive and the first changed byte.
@@ -81,7 +117,8 @@ def compare_rest(images: Images, records: list[CopyRecord]) -> str:
         before = images.before(serial)
         size = path.stat().st_size
         require(size == len(before), f"{path.name} has {size} bytes instead of {len(before)}")
-        written = sorted(_written(serial, records))
+        more = ((start, end) for whose, start, end in others if whose == serial)
+        written = sorted((*_written(serial, records), *more))
         for start, end in _gaps(written, len(before)):
             now = images.now(serial, start, end - start)
             if now != before[start:end]:
@@ -101,17 +138,22 @@ def first_difference(one: bytes, other: bytes) -> int:
 
 def unchanged_block(before: bytes, now: bytes, offset: int) -> int | None:
     """Return where a 512-byte block of ``now`` still has the drive's initial content."""
-    for start in range(0, len(now), 512):
-        place = offset + start
-        if now[start : start + 512] == before[place : place + 512]:
-            return place
+    where = unchanged_since(before[offset : offset + len(now)], now)
+    return None if where is None else offset + where
+
+
+def unchanged_since(before: bytes, now: bytes) -> int | None:
+    """Return where the first block is that is the same in both."""
+    for start in range(0, len(now), BLOCK):
+        if now[start : start + BLOCK] == before[start : start + BLOCK]:
+            return start
     return None
 
 
 def repeated_block(known: set[bytes], data: bytes) -> int | None:
     """Add the 512-byte blocks of ``data`` to the known ones; return where one was known already."""
-    for start in range(0, len(data), 512):
-        block = data[start : start + 512]
+    for start in range(0, len(data), BLOCK):
+        block = data[start : start + BLOCK]
         if block in known:
             return start
         known.add(block)

@@ -5,12 +5,26 @@ while the data takes another way. So each block that a drive writes must come fr
 to which the same block was read before, and from the same place of the other drive.
 """
 
+from typing import Protocol
+
 from boot.trace import Memory, Transfer
 from verify.check import require
 from verify.scenario import Copy
 
 BLOCK = 512  # bytes, the logical block of QEMU's NVMe drives
 PHASES = ("seeding", "reading", "writing", "reading back")
+
+
+class Range(Protocol):
+    """A part of a drive, in bytes."""
+
+    @property
+    def offset(self) -> int:
+        """Where it begins."""
+
+    @property
+    def length(self) -> int:
+        """How long it is."""
 
 
 def follow(copy: Copy, moved: list[Transfer]) -> None:
@@ -25,8 +39,19 @@ def follow(copy: Copy, moved: list[Transfer]) -> None:
         f"seeding, copying and reading back are mixed: {', '.join(dict.fromkeys(phases))}",
     )
     for phase in PHASES:
-        _require_whole_range(copy, phase, [item for item in moved if _phase(item) == phase])
+        require_whole_range(copy, phase, [item for item in moved if _phase(item) == phase])
     _require_written_as_read([item for item in moved if item.memory is not Memory.RAM])
+
+
+def follow_window(copy: Copy, window: list[Transfer]) -> None:
+    """Check places and addresses of what was moved between drives and peer memory alone.
+
+    Raises:
+        CheckFailed: a block went another way than drive, peer memory, drive.
+    """
+    for phase in ("reading", "writing"):
+        require_whole_range(copy, phase, [item for item in window if _phase(item) == phase])
+    _require_written_as_read(window)
 
 
 def _phase(item: Transfer) -> str:
@@ -42,7 +67,12 @@ def _in_order(phases: list[str]) -> bool:
     return ranks == sorted(ranks)
 
 
-def _require_whole_range(copy: Copy, phase: str, items: list[Transfer]) -> None:
+def require_whole_range(copy: Range, phase: str, items: list[Transfer]) -> None:
+    """Check that every byte of a range was moved, and moved once.
+
+    Raises:
+        CheckFailed: names the first place that was left out, or moved twice.
+    """
     position = copy.offset
     for item in sorted(items, key=lambda item: item.place):
         require(item.place == position, f"{phase}: at byte {item.place} instead of {position}")

@@ -1,8 +1,17 @@
 """What became of one copy; all three witnesses speak about these."""
 
 from dataclasses import dataclass
+from enum import Enum
 
 from verify.scenario import Copy
+
+
+class Expected(Enum):
+    """What has to become of a copy; the values are the tool's own words for it."""
+
+    MATCH = "match"
+    MISMATCH = "mismatch"
+    REFUSED = "refused"
 
 
 @dataclass(frozen=True)
@@ -12,9 +21,10 @@ class CopyRecord:
     Attributes:
         copy: what was asked for.
         predicted: the kernel's expected decision for each client (source, destination).
-        allowed: whether the copy was expected to be done (else: to be refused).
+        allowed: whether the kernel was expected to allow the copy.
         tool: the tool's own report (its JSON).
         traced: bytes by "command memory provider" as QEMU traced them.
+        remembers: whether what is read from the memory is what was written to it.
     """
 
     copy: Copy
@@ -22,3 +32,11 @@ class CopyRecord:
     allowed: bool
     tool: dict[str, object]
     traced: dict[str, int]
+    remembers: bool = True
+
+    @property
+    def expected(self) -> Expected:
+        """What has to become of the copy."""
+        if not self.allowed:
+            return Expected.REFUSED
+        return Expected.MATCH if self.remembers else Expected.MISMATCH

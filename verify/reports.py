@@ -11,13 +11,15 @@ from xml.etree import ElementTree
 
 from boot.outcome import Outcome
 from host.files import replacing, write_text
-from verify.record import CopyRecord
+from host.terminal import printable, printable_lines
+from verify.record import CopyRecord, Expected
 from verify.runner import Result, Status
 from verify.verdict import Verdict, as_data
 
 MARKS = {Status.PASSED: "ok  ", Status.FAILED: "FAIL", Status.NOT_RUN: "-   "}
 COLOURS = {Status.PASSED: "32", Status.FAILED: "31", Status.NOT_RUN: "33"}
 KINDS = ("through host RAM", "peer to peer", "refused by the kernel, as predicted")
+LOST = "peer to peer into memory that does not remember, which the checks saw"
 # Characters that XML 1.0 does not allow (section 2.2): some control characters, lone surrogates.
 NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
@@ -26,9 +28,8 @@ def print_result(result: Result, stream: TextIO) -> None:
     """Print the line of one check, and below it what was seen or what is wrong."""
     mark = _coloured(MARKS[result.status], COLOURS[result.status], stream)
     print(f"  {mark} {result.seconds:6.2f} s  {result.title}", file=stream)
-    if result.detail:
-        for line in result.detail.splitlines():
-            print(f"                 {line}", file=stream)
+    for line in printable_lines(result.detail):
+        print(f"                 {line}", file=stream)
     stream.flush()
 
 
@@ -45,12 +46,15 @@ def print_summary(verdict: Verdict, folder: Path, stream: TextIO) -> None:
     )
     if good:
         print(f"  {_shown(verdict.copies)}", file=stream)
+    for kind, name in verdict.subject.own.items():
+        print(f"  with a {kind} of your own: {printable(name)}", file=stream)
     kernel = verdict.subject.kernel
     if kernel.reason:
         why = " ".join(filter(None, (kernel.reason, kernel.detail and f"({kernel.detail})")))
         print(f"  not the kernel that was asked for ({kernel.asked}): {why}", file=stream)
     if not good:
-        print(f"  {verdict.outcome.meaning}: {verdict.cause}", file=stream)
+        cause = "\n".join(printable_lines(verdict.cause))
+        print(f"  {verdict.outcome.meaning}: {cause}", file=stream)
     print(f"  verdict.json, junit.xml, console.log, qemu.sh and more: {folder}", file=stream)
     stream.flush()
 
@@ -58,14 +62,20 @@ def print_summary(verdict: Verdict, folder: Path, stream: TextIO) -> None:
 def _shown(copies: Sequence[CopyRecord]) -> str:
     """Return what a pass came to: a topology on which all is refused passes too."""
     counts = Counter(_kind(record) for record in copies)
-    return "copies: " + ", ".join(f"{counts[kind]} {kind}" for kind in KINDS)
+    kinds = (*KINDS, LOST) if counts[LOST] else KINDS
+    return "copies: " + ", ".join(f"{counts[kind]} {kind}" for kind in kinds)
 
 
 def _kind(record: CopyRecord) -> str:
     through_ram, peer_to_peer, refused = KINDS
     if record.copy.memory == "host":
         return through_ram
-    return peer_to_peer if record.allowed else refused
+    outcomes = {
+        Expected.MATCH: peer_to_peer,
+        Expected.MISMATCH: LOST,
+        Expected.REFUSED: refused,
+    }
+    return outcomes[record.expected]
 
 
 def write_reports(verdict: Verdict, folder: Path) -> None:
@@ -126,6 +136,7 @@ def _properties(verdict: Verdict) -> list[tuple[str, str]]:
         ("kernel", kernel.version),
         ("kernel_asked", kernel.asked),
         ("kernel_substituted", kernel.reason),
+        *((f"own_{kind}", name) for kind, name in verdict.subject.own.items()),
         ("accel", verdict.subject.accel),
         ("cpu", verdict.subject.cpu),
         ("qemu", verdict.subject.qemu),

@@ -17,6 +17,7 @@ from boot.topology import Topology
 from host.files import remove, require_space, sha256_file
 from host.process import output_of
 from verify.images import Images
+from verify.own_tool import for_own_tool
 from verify.plan import guest_checks, image_checks, log_checks
 from verify.runner import Result, Run, run_checks, skip_checks
 from verify.scenario import Scenario
@@ -59,6 +60,7 @@ def verify(inputs: Inputs, report: Callable[[Result], None], say: Callable[[str]
         LabError: nothing could be verified at all (no QEMU, KVM asked for and absent).
         DiskFullError: there was no space for drives and logs, or it ran out.
     """
+    inputs = replace(inputs, scenario=_scenario(inputs))
     started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     clock = time.monotonic()
     # Files of an earlier run must not be there to be taken for this one's.
@@ -76,6 +78,13 @@ def verify(inputs: Inputs, report: Callable[[Result], None], say: Callable[[str]
         # A log that ended for this says nothing about the guest.
         require_space(inputs.folder, SPACE_LEFT)
     return verdict
+
+
+def _scenario(inputs: Inputs) -> Scenario:
+    """Return what is verified with these artifacts: with what they have, and as their tool can."""
+    artifacts, scenario = inputs.artifacts, inputs.scenario
+    fitting = for_own_tool(scenario) if artifacts.own_tool else scenario
+    return replace(fitting, clients=artifacts.clients)
 
 
 @dataclass(frozen=True)
@@ -107,7 +116,13 @@ def _subject(inputs: Inputs, vm: Vm) -> Subject:
         qemu=output_of([QEMU, "--version"]).split("\n", 1)[0],
         files={path.name: sha256_file(path) for path in (vm.kernel, vm.initramfs)},
         command="",
+        own=_own(inputs.artifacts),
     )
+
+
+def _own(artifacts: Artifacts) -> dict[str, str]:
+    own = {"module": artifacts.own_module, "tool": artifacts.own_tool}
+    return {kind: name for kind, name in own.items() if name}
 
 
 def _checked(inputs: Inputs, vm: Vm, report: Callable[[Result], None]) -> _Finished:
@@ -120,6 +135,8 @@ def _checked(inputs: Inputs, vm: Vm, report: Callable[[Result], None]) -> _Finis
             trace=trace.TraceReader(inputs.folder / "trace.log"),
             timeouts=timeouts_for(vm.accel),
             release=inputs.artifacts.release,
+            module=inputs.artifacts.module,
+            own_tool=bool(inputs.artifacts.own_tool),
         )
         run = run_checks(guest_checks(inputs.scenario), session, report)
     images = image_checks(inputs.scenario)

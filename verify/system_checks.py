@@ -1,14 +1,16 @@
 """Checks of the system around the copies: drives, PCI tree, CMBs, module, log, shutdown."""
 
 import re
+from collections.abc import Iterable
 
 from boot.kernel_log import complaints
 from boot.listing import expected_functions
 from boot.policy import Processor
+from boot.topology import MODULE, NVME_DRIVER, Provider
 from verify.check import CheckFailed, require
+from verify.drivers import with_module
 from verify.session import Drive, Session
 
-MODULE = "p2pmem_pci"
 # Bits of /proc/sys/kernel/tainted: Documentation/admin-guide/tainted-kernels.rst. The others say
 # what kind of code is loaded.
 FAULT_TAINTS = {
@@ -27,8 +29,9 @@ LIST_FUNCTIONS = (
     "echo $(readlink -f $d) $(cat $d/vendor) $(cat $d/device); done"
 )
 LIST_NODES = (
-    "for d in /sys/class/p2pmem_device/p2pmem*; do "
-    "echo ${d##*/} $(basename $(readlink -f $d/device)) $(cat $d/dev); done"
+    # Whatever the class is called: a user's own module may have another one than ours.
+    "for d in /sys/class/*/p2pmem*; do [ -e $d/dev ] || continue; "
+    "echo ${d##*/} $(basename $(readlink -f $d/device || echo none)) $(cat $d/dev); done"
 )
 
 
@@ -45,18 +48,29 @@ def boot(session: Session) -> str:
 
 
 def drives(session: Session) -> str:
-    """Both drives are there, found by serial number: NVMe numbering changes from boot to boot."""
+    """All drives are there, found by serial number: NVMe numbering changes from boot to boot."""
+    session.drives = found_drives(session)
+    return ", ".join(f"{drive.serial} is {drive.block}" for drive in session.drives.values())
+
+
+def found_drives(session: Session) -> dict[str, Drive]:
+    """Return the drives that ``nvme`` has to have by now, by serial.
+
+    Raises:
+        CheckFailed: one is not there, or not where it should be.
+    """
     found = {}
     for line in session.run(LIST_DRIVES).splitlines():
         words = line.split()
         if len(words) == 3:
             found[words[0]] = Drive(words[0], words[1], f"/dev/{words[2]}")
     for drive in session.topology.drives:
+        if session.bound.get(drive.serial) != NVME_DRIVER:
+            continue
         require(drive.serial in found, f"no drive with serial {drive.serial}; found: {list(found)}")
         bdf, expected = found[drive.serial].bdf, session.function(drive.serial).bdf
         require(bdf == expected, f"drive {drive.serial} is at {bdf}, not at {expected}")
-    session.drives = found
-    return ", ".join(f"{drive.serial} is {drive.block}" for drive in found.values())
+    return found
 
 
 def pci_tree(session: Session) -> str:
@@ -77,36 +91,78 @@ def pci_tree(session: Session) -> str:
 
 
 def cmb(session: Session) -> str:
-    """Each provider's memory is registered for peer-to-peer DMA, published, and of its size."""
-    for provider in session.topology.providers:
-        where = session.p2pmem_attribute(provider.name, "")
-        size, published = session.run(f"cat {where}size {where}published").split()
-        require(
-            int(size) == provider.memory_bytes,
-            f"{provider.name}: size is {size} bytes, not {provider.memory_bytes}",
-        )
-        require(published == "1", f"{provider.name}: the memory is registered but not published")
-        # Without its BAR the DMA trace could not tell this memory from RAM.
-        bdf = session.function(provider.name).bdf
-        known = [bar for bar in session.bars if bar.bdf == bdf and bar.size == int(size)]
-        require(known, f"{provider.name}: QEMU knows no BAR of {size} bytes at {bdf}")
-    providers = session.topology.providers
-    return ", ".join(f"{item.name} {item.memory_bytes >> 20} MiB" for item in providers)
+    """The memory of each drive that has some is ready for peer-to-peer DMA."""
+    for drive in session.topology.drives:
+        if drive.provider:
+            require_registered(session, drive.provider)
+        else:
+            require_none_registered(session, drive.name)
+    return ", ".join(
+        f"{drive.name} {drive.cmb_mib} MiB" if drive.cmb_mib else f"{drive.name} has none"
+        for drive in session.topology.drives
+    )
+
+
+def require_registered(session: Session, provider: Provider) -> None:
+    """See that a provider's memory is registered for peer-to-peer DMA, published, of its size.
+
+    Raises:
+        CheckFailed: it is not, or QEMU knows no such BAR.
+    """
+    where = session.attribute(provider.name, "p2pmem/")
+    size, published = session.run(f"cat {where}size {where}published").split()
+    require(
+        int(size) == provider.size,
+        f"{provider.name}: size is {size} bytes, not {provider.size}",
+    )
+    require(published == "1", f"{provider.name}: the memory is registered but not published")
+    # Without its BAR the DMA trace could not tell this memory from RAM.
+    bdf = session.function(provider.name).bdf
+    known = [bar for bar in session.bars if bar.bdf == bdf and bar.size == int(size)]
+    require(known, f"{provider.name}: QEMU knows no BAR of {size} bytes at {bdf}")
+
+
+def require_none_registered(session: Session, function: str) -> None:
+    """See that a function has no memory for peer-to-peer DMA, or none any more.
+
+    Raises:
+        CheckFailed: it has.
+    """
+    folder = session.attribute(function, "p2pmem")
+    left = session.run(f"ls -d {folder} 2>/dev/null || true").strip()
+    require(not left, f"{function}: there is {left}, but it should have no memory")
 
 
 def load_module(session: Session) -> str:
     """The module loads, and the kernel has nothing to complain about meanwhile."""
     before = len(session.guest.log.lines)
-    session.run(f"modprobe {MODULE}")
+    session.run(f"modprobe {session.module}")
     found = complaints(session.guest.log.lines[before:])
     require(not found, f"while loading: {found[0].line if found else ''}")
+    session.bound = with_module(session.topology)
     return "loaded"
 
 
 def nodes(session: Session) -> str:
     """There is a character device for each provider, and it belongs to that function."""
-    providers = [item.name for item in session.topology.providers]
-    by_bdf = {session.function(name).bdf: name for name in providers}
+    for provider in session.published:
+        if provider.driver == MODULE:
+            require_registered(session, provider)
+    session.nodes = found_nodes(session)
+    wanted = {f"/dev/p2pmem{number}" for number in range(len(session.published))}
+    found = set(session.nodes.values())
+    require(found == wanted, f"expected {sorted(wanted)}, found {sorted(found)}")
+    return ", ".join(f"{node} is {name}" for name, node in sorted(session.nodes.items()))
+
+
+def found_nodes(session: Session) -> dict[str, str]:
+    """Return the ``/dev/p2pmemN`` that are there, by provider.
+
+    Raises:
+        CheckFailed: one is no such device, or belongs to none of the providers.
+    """
+    found = {}
+    by_bdf = {session.function(item.name).bdf: item.name for item in session.published}
     for line in session.run(LIST_NODES).splitlines():
         name, bdf, numbers = line.split()
         device = session.run(f"stat -c '%F %t:%T' /dev/{name}").strip()
@@ -114,34 +170,34 @@ def nodes(session: Session) -> str:
         require(kind == "character special file", f"/dev/{name} is a {kind}")
         major, minor = (int(number, 16) for number in actual.split(":"))
         require(f"{major}:{minor}" == numbers, f"/dev/{name} is {major}:{minor}, not {numbers}")
+        require(bdf != "none", f"/dev/{name} has no `device` in sysfs: whose memory is it?")
         require(bdf in by_bdf, f"/dev/{name} belongs to {bdf}, which is none of the providers")
-        session.nodes[by_bdf[bdf]] = f"/dev/{name}"
-    wanted = {f"/dev/p2pmem{number}" for number in range(len(providers))}
-    found = set(session.nodes.values())
-    require(found == wanted, f"expected {sorted(wanted)}, found {sorted(found)}")
-    return ", ".join(f"{node} is {name}" for name, node in sorted(session.nodes.items()))
+        found[by_bdf[bdf]] = f"/dev/{name}"
+    return found
 
 
 def pools_before(session: Session) -> str:
     """Note how much memory of each provider is free before the copies."""
-    session.pools = _available(session)
+    session.pools = available(session, session.published)
     return _shown(session.pools)
 
 
 def pools_after(session: Session) -> str:
     """As much memory of each provider is free as before the copies: nothing leaked."""
-    require(session.pools, "the pools before the copies are not known")
-    now = _available(session)
+    now = available(session, session.published)
+    require(now.keys() == session.pools.keys(), "the pools before the copies are not known")
     require(now == session.pools, f"before: {_shown(session.pools)}; now: {_shown(now)}")
     return _shown(now)
 
 
 def unload_module(session: Session) -> str:
     """The module unloads and its devices are gone."""
-    session.run(f"rmmod {MODULE}")
+    session.run(f"rmmod {session.module}")
     left = session.run("ls /dev").split()
     remaining = [name for name in left if name.startswith("p2pmem")]
     require(not remaining, f"devices are left behind: {', '.join(remaining)}")
+    for function in [name for name, driver in session.bound.items() if driver == MODULE]:
+        require_none_registered(session, function)
     return "unloaded"
 
 
@@ -184,12 +240,15 @@ def _processor(cpuinfo: str) -> Processor:
     return Processor(vendor[1], int(family[1]))
 
 
-def _available(session: Session) -> dict[str, int]:
+def available(session: Session, providers: Iterable[Provider]) -> dict[str, int]:
+    """Return how many bytes of each of these are free, by name."""
     return {
-        item.name: int(session.run(f"cat {session.p2pmem_attribute(item.name, 'available')}"))
-        for item in session.topology.providers
+        item.name: int(session.run(f"cat {session.attribute(item.name, 'p2pmem/available')}"))
+        for item in providers
     }
 
 
 def _shown(pools: dict[str, int]) -> str:
+    if not pools:
+        return "no memory is published"
     return ", ".join(f"{name} {size} bytes free" for name, size in sorted(pools.items()))

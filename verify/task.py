@@ -27,6 +27,15 @@ class NotVerified(LabError):
         self.exit_code = outcome.exit_code
 
 
+def fits(selection: Selection) -> None:
+    """See, before anything is built for it, that the scenario can be done on the topology.
+
+    Raises:
+        LabError: it cannot, or one of them cannot be used at all.
+    """
+    load_scenario(selection.scenario_file, load_topology(selection.topology_file))
+
+
 def run(selection: Selection) -> Verdict:
     """Verify the build.
 

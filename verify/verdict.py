@@ -1,7 +1,7 @@
 """The verdict: what was verified, how it ended, and everything that led to it, as plain data."""
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from boot.console import GuestEnded
@@ -30,6 +30,7 @@ class Subject:
         qemu: QEMU's version.
         files: sha256 of the files that were booted, by name.
         command: the QEMU command as text.
+        own: names of what is a user's own, by kind (``module``, ``tool``); the rest is the lab's.
     """
 
     kernel: SourceRecord
@@ -40,6 +41,7 @@ class Subject:
     qemu: str
     files: dict[str, str]
     command: str
+    own: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -109,6 +111,7 @@ def _copy_as_data(record: CopyRecord) -> dict[str, Any]:
         **asdict(record.copy),
         "predicted": record.predicted,
         "allowed": record.allowed,
+        "expected": record.expected.value,
         "traced_bytes": record.traced,
         "tool": record.tool,
     }

@@ -10,9 +10,14 @@ import pytest
 
 from boot.artifacts import built_in
 from boot.topology import load_topology
+from compat import offer
+from compat.offer import Headers
+from compat.unpacked import Unpacked, nothing_installed, unpack
+from host.lock import locked
+from kernel import suites
 from kernel.kbuild import Kbuild
 from kernel.source import read_record
-from settings.paths import CONFIGS, Workspace, accel_cache
+from settings.paths import COMPAT, CONFIGS, Workspace, accel_cache
 from tests.task import SETTINGS_VARIABLE, WORKSPACE_VARIABLE
 from verify.run import Inputs, verify
 from verify.runner import Result
@@ -20,6 +25,8 @@ from verify.scenario import load_scenario
 from verify.verdict import Verdict
 
 JOBS = os.cpu_count() or 1
+# Its newest kernel, of the backports, has PCI_P2PDMA; its own has not.
+RELEASE, WITHOUT_P2PDMA = "trixie", (6, 12)
 
 
 @pytest.fixture(scope="session")
@@ -38,6 +45,39 @@ def workspace() -> Workspace:
 def kbuild(workspace: Workspace) -> Kbuild:
     """Return how to build something against the tested kernel."""
     return Kbuild(read_record(workspace.source_record).tree, workspace.linux, JOBS)
+
+
+@dataclass(frozen=True)
+class AptHeaders:
+    """Headers packages of the distribution, unpacked with their compiler.
+
+    Attributes:
+        unpacked: all of them.
+        works: those of a kernel that the module has to compile for.
+        refused: those of a kernel without PCI_P2PDMA.
+    """
+
+    unpacked: Unpacked
+    works: Headers
+    refused: Headers
+
+
+@pytest.fixture(scope="session")
+def apt_headers() -> AptHeaders:
+    """Return headers that apt has now; `doit compat` uses the same directory, and its own way."""
+    folder = COMPAT / RELEASE
+    with locked(COMPAT.with_suffix(".lock"), f"headers of {RELEASE}"):
+        suites.refreshed()
+        lists = nothing_installed(RELEASE, folder)
+        offered = [
+            it
+            for it in offer.headers(lists, suites.load().releases[RELEASE])
+            if not it.package.endswith(("-cloud-amd64", "-rt-amd64"))
+        ]
+        refused = next(it for it in offered if it.series == WITHOUT_P2PDMA)
+        works = offered[-1]
+        unpacked = unpack(RELEASE, [works, refused], folder, COMPAT / "logs/apt-short.log")
+    return AptHeaders(unpacked, works, refused)
 
 
 def doit_argv(*words: str) -> list[str]:
@@ -59,13 +99,15 @@ class Lab:
     workspace: Workspace
     folder: Path
 
-    def inputs(self, topology: str = "switch-q35", **changes: object) -> Inputs:
+    def inputs(
+        self, topology: str = "switch-q35", scenario: str = "copy", **changes: object
+    ) -> Inputs:
         """Return what a verification of a topology takes, with some of it changed."""
         tree = load_topology(CONFIGS / "topologies" / f"{topology}.toml")
         inputs = Inputs(
             artifacts=built_in(self.workspace),
             topology=tree,
-            scenario=load_scenario(CONFIGS / "scenarios/copy.toml", tree),
+            scenario=load_scenario(CONFIGS / "scenarios" / f"{scenario}.toml", tree),
             accel="auto",
             accel_cache=accel_cache(),
             cpu=tree.cpu,

@@ -111,7 +111,7 @@ def test_a_stray_write_is_found(lab: Lab, after: Callable[[Act], None]) -> None:
 def test_a_copy_through_ram_is_no_pass_although_the_data_is_right(
     lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("verify.copy_check._memory", lambda _session, _copy: [])
+    monkeypatch.setattr("verify.copy_check.memory_words", lambda _session, _copy: [])
     verdict = lab.verify(lab.inputs())
     assert verdict.outcome is Outcome.FAILED
     copies = [title for title in failed(verdict) if title.startswith("copy")]

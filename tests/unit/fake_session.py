@@ -21,6 +21,9 @@ ONE, TWO = "d00d0001", "d00d0002"
 BDF = {
     "switch-q35": {ONE: "0000:03:00.0", TWO: "0000:04:00.0"},
     "root-ports": {ONE: "0000:01:00.0", TWO: "0000:02:00.0"},
+    "ivshmem": {ONE: "0000:03:00.0", TWO: "0000:04:00.0"},
+    "testdev": {ONE: "0000:03:00.0", TWO: "0000:04:00.0"},
+    "takeover": {ONE: "0000:03:00.0", TWO: "0000:04:00.0"},
 }
 CMB = {ONE: 0xFD000000, TWO: 0xFC000000}
 SIZE = 16 << 20
@@ -125,3 +128,12 @@ def session_on(topology: str, guest: FakeGuest, *, booted: bool = True) -> Sessi
         }
         session.nodes = {ONE: "/dev/p2pmem0", TWO: "/dev/p2pmem1"}
     return session
+
+
+def sparse_images(session: Session, folder: Path) -> Images:
+    """Return images of a session's drives, full of zeros and quickly made."""
+    paths = {drive.serial: folder / drive.serial for drive in session.topology.drives}
+    for drive in session.topology.drives:
+        with paths[drive.serial].open("wb") as image:
+            image.truncate(drive.drive_bytes)
+    return Images(session.topology, paths)

@@ -4,7 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.p2pmem_tool import DATA, Tool, make, make_shim
+from tests.unit.p2pmem_tool import (
+    DATA,
+    SANITIZERS,
+    Tool,
+    make,
+    make_shim,
+    sanitizer_library,
+)
 
 
 @pytest.fixture(scope="session")
@@ -13,11 +20,7 @@ def builds(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("p2pmem-test")
     make(out / "static")
     make(out / "dynamic", "STATIC=")
-    make(
-        out / "sanitized",
-        "STATIC=",
-        "CFLAGS=-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all",
-    )
+    make(out / "sanitized", "STATIC=", f"CFLAGS={SANITIZERS}")
     make_shim(out)
     return out
 
@@ -36,10 +39,12 @@ def tool(builds: Path, drives: Path) -> Tool:
     return Tool(builds / "static/p2pmem-test", drives)
 
 
-@pytest.fixture
-def shimmed(builds: Path, drives: Path) -> Tool:
-    """The tool above the shim."""
-    return Tool(builds / "dynamic/p2pmem-test", drives, builds / "p2pmem_shim.so")
+@pytest.fixture(params=["dynamic", "sanitized"])
+def shimmed(request: pytest.FixtureRequest, builds: Path, drives: Path) -> Tool:
+    """The tool above the shim, as shipped and with ASan and UBSan."""
+    preloaded = (sanitizer_library(),) if request.param == "sanitized" else ()
+    program = builds / request.param / "p2pmem-test"
+    return Tool(program, drives, builds / "p2pmem_shim.so", preloaded)
 
 
 @pytest.fixture(params=["static", "sanitized"])

@@ -5,32 +5,47 @@
  *
  * P2PMEM_SHIM_LOG	file; gets a line "CALL FILE OFFSET LENGTH MEMORY" per
  *			pread and pwrite, MEMORY being p2pmem or host
+ *			and per transfer of io_uring
+ * P2PMEM_SHIM_ROOT	folder; stands before /proc/self/mountinfo, /proc/swaps
+ *			and /sys/dev/block
  * P2PMEM_SHIM		rules "CALL,FILE,NTH,ACTION,VALUE", separated by ';'.
  *			FILE is a base name or *, NTH counts from 1, 0 is each
  *
  * CALL		ACTION and VALUE
  * any		errno N: fail with errno N
+ *			signal N: raise signal N before
  * pread, pwrite	short N: transfer the whole sectors in N, return N
  *			flip N: invert the byte at offset N of the file
  *			lose 0: succeed without a transfer
  *			delay N: wait for N milliseconds before
+ * cqe		errno N, short N: what io_uring tells of a transfer; FILE is *
  * mmap		truncate N: succeed, then cut the file to N bytes
  *		fold N: let each N bytes be the same memory
  * statx	align N: O_DIRECT needs offsets that are multiples of N
+ * stat, ioctl	block N: the file is a block device of number N
+ * excl		errno N: opening with O_EXCL fails
+ * io_uring_setup, io_uring_enter	errno N; FILE is *
  */
+#include <dirent.h>
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/fs.h>
+#include <linux/io_uring.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #define SECTOR 512
@@ -46,6 +61,10 @@ static size_t rule_count;
 static int log_fd = -1;
 static char *mapping;
 static size_t mapping_length;
+/* Each thread makes the ring that it uses. */
+static _Thread_local struct io_uring_params ring_params;
+static _Thread_local char *ring;
+static _Thread_local struct io_uring_sqe *ring_entries;
 
 static void *next(const char *symbol)
 {
@@ -113,7 +132,23 @@ static bool fails(const struct rule *rule)
 {
 	if (is(rule, "errno"))
 		errno = (int)rule->value;
+	if (is(rule, "signal"))
+		raise((int)rule->value);
 	return is(rule, "errno");
+}
+
+static bool is_peer(const char *buf, size_t length)
+{
+	return mapping && buf >= mapping &&
+	       buf + length <= mapping + mapping_length;
+}
+
+static void note(const char *call, const char *name, long long offset,
+		 size_t length, const char *buf)
+{
+	if (log_fd >= 0)
+		dprintf(log_fd, "%s %s %lld %zu %s\n", call, name, offset,
+			length, is_peer(buf, length) ? "p2pmem" : "host");
 }
 
 typedef ssize_t io_function(int fd, void *buf, size_t length, off_t offset);
@@ -156,12 +191,8 @@ static ssize_t io(const char *call, int fd, void *buf, size_t length,
 	char path[PATH_MAX];
 	const char *name = name_of(fd, path);
 	const struct rule *rule = match(call, name);
-	bool peer = mapping && (char *)buf >= mapping &&
-		    (char *)buf + length <= mapping + mapping_length;
 
-	if (log_fd >= 0)
-		dprintf(log_fd, "%s %s %lld %zu %s\n", call, name,
-			(long long)offset, length, peer ? "p2pmem" : "host");
+	note(call, name, (long long)offset, length, buf);
 	if (fails(rule))
 		return -1;
 	if (is(rule, "delay"))
@@ -198,6 +229,14 @@ void *mmap64(void *addr, size_t length, int prot, int flags, int fd,
 
 	if (!(flags & MAP_SHARED))
 		return real(addr, length, prot, flags, fd, offset);
+	if (strstr(name_of(fd, path), "[io_uring]")) {
+		base = real(addr, length, prot, flags, fd, offset);
+		if (offset == IORING_OFF_SQ_RING)
+			ring = base;
+		else
+			ring_entries = base;
+		return base;
+	}
 	rule = match("mmap", name_of(fd, path));
 	if (fails(rule))
 		return MAP_FAILED;
@@ -213,14 +252,159 @@ void *mmap64(void *addr, size_t length, int prot, int flags, int fd,
 	return base;
 }
 
-/* Only O_DIRECT is ever refused: the point is the fall-back without. */
+/* Only O_DIRECT and O_EXCL are ever refused: the point is what comes then. */
 int open64(const char *path, int flags, ...)
 {
 	int (*real)(const char *path, int flags, ...) = next("open");
 
+	if (flags & O_EXCL && fails(match("excl", base_name(path))))
+		return -1;
 	if (flags & O_DIRECT && fails(match("open", base_name(path))))
 		return -1;
 	return real(path, flags);
+}
+
+static const char *moved(const char *path, char *other)
+{
+	static const char * const prefixes[] = {
+		"/proc/self/mountinfo", "/proc/swaps", "/sys/dev/block",
+	};
+	const char *root = getenv("P2PMEM_SHIM_ROOT");
+
+	for (size_t i = 0; root && i < sizeof(prefixes) / sizeof(*prefixes); i++) {
+		if (strncmp(path, prefixes[i], strlen(prefixes[i])))
+			continue;
+		snprintf(other, PATH_MAX, "%s%s", root, path);
+		return other;
+	}
+	return path;
+}
+
+FILE *fopen64(const char *path, const char *mode)
+{
+	FILE *(*real)(const char *path, const char *mode) = next("fopen");
+	char other[PATH_MAX];
+
+	return real(moved(path, other), mode);
+}
+
+DIR *opendir(const char *path)
+{
+	DIR *(*real)(const char *path) = next("opendir");
+	char other[PATH_MAX];
+
+	return real(moved(path, other));
+}
+
+ssize_t readlink(const char *path, char *target, size_t size)
+{
+	ssize_t (*real)(const char *path, char *target, size_t size) =
+		next("readlink");
+	char other[PATH_MAX];
+
+	return real(moved(path, other), target, size);
+}
+
+int stat64(const char *path, struct stat64 *st)
+{
+	int (*real)(const char *path, struct stat64 *st) = next("stat64");
+	const struct rule *rule = match("stat", base_name(path));
+	int ret = real(path, st);
+
+	if (!ret && is(rule, "block")) {
+		st->st_mode = S_IFBLK | 0600;
+		st->st_rdev = (dev_t)rule->value;
+	}
+	return ret;
+}
+
+int ioctl(int fd, unsigned long request, ...)
+{
+	char path[PATH_MAX];
+	const struct rule *rule = match("ioctl", name_of(fd, path));
+	struct stat st;
+	va_list args;
+	void *arg;
+
+	va_start(args, request);
+	arg = va_arg(args, void *);
+	va_end(args);
+	if (!is(rule, "block") || fstat(fd, &st))
+		return ((int (*)(int, unsigned long, ...))next("ioctl"))(
+			fd, request, arg);
+	if (request == BLKGETSIZE64)
+		*(uint64_t *)arg = (uint64_t)st.st_size;
+	else
+		*(int *)arg = SECTOR;
+	return 0;
+}
+
+static unsigned int *ring_word(unsigned int offset)
+{
+	return (unsigned int *)(ring + offset);
+}
+
+static void note_entries(unsigned int count)
+{
+	unsigned int head = *ring_word(ring_params.sq_off.head);
+	char path[PATH_MAX];
+
+	for (unsigned int i = head; i != head + count; i++) {
+		const struct io_uring_sqe *sqe =
+			&ring_entries[i & (ring_params.sq_entries - 1)];
+
+		note(sqe->opcode == IORING_OP_READ ? "read" : "write",
+		     name_of(sqe->fd, path), (long long)sqe->off, sqe->len,
+		     (const char *)(uintptr_t)sqe->addr);
+	}
+}
+
+/* Only what comes while the tool waits is seen; it never takes anything else. */
+static void change_completions(unsigned int from)
+{
+	unsigned int tail = *ring_word(ring_params.cq_off.tail);
+	struct io_uring_cqe *cqes =
+		(struct io_uring_cqe *)(ring + ring_params.cq_off.cqes);
+
+	for (; from != tail; from++) {
+		struct io_uring_cqe *cqe =
+			&cqes[from & (ring_params.cq_entries - 1)];
+		const struct rule *rule = match("cqe", "*");
+
+		if (is(rule, "errno"))
+			cqe->res = -(int)rule->value;
+		if (is(rule, "short") && cqe->res > rule->value)
+			cqe->res = (int)rule->value;
+	}
+}
+
+long syscall(long number, ...)
+{
+	long (*real)(long number, ...) = next("syscall");
+	long word[6], ret;
+	va_list args;
+
+	va_start(args, number);
+	for (size_t i = 0; i < 6; i++)
+		word[i] = va_arg(args, long);
+	va_end(args);
+	if (number == SYS_io_uring_enter) {
+		unsigned int seen = *ring_word(ring_params.cq_off.head);
+
+		if (fails(match("io_uring_enter", "*")))
+			return -1;
+		note_entries((unsigned int)word[1]);
+		ret = real(number, word[0], word[1], word[2], word[3], word[4],
+			   word[5]);
+		change_completions(seen);
+		return ret;
+	}
+	if (number == SYS_io_uring_setup && fails(match("io_uring_setup", "*")))
+		return -1;
+	ret = real(number, word[0], word[1], word[2], word[3], word[4], word[5]);
+	if (number == SYS_io_uring_setup)
+		ring_params = *(struct io_uring_params *)word[1];
+	return ret;
 }
 
 int statx(int fd, const char *restrict path, int flags, unsigned int mask,

@@ -17,6 +17,7 @@ MASK = (1 << 64) - 1
 TIMEOUT_S = 60
 MIB = 1 << 20
 SIZE = 2 * MIB
+SANITIZERS = "-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all"
 DRIVES = ("a.img", "b.img")
 PEER = (*DRIVES, "mem")
 DATA = {name: random.Random(name).randbytes(SIZE) for name in PEER}
@@ -81,6 +82,7 @@ class Tool:
     program: Path
     folder: Path
     shim: Path | None = None
+    preloaded: tuple[str, ...] = ()
     env: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -93,7 +95,7 @@ class Tool:
         env = {**os.environ, **self.env}
         if self.shim:
             env |= {
-                "LD_PRELOAD": str(self.shim),
+                "LD_PRELOAD": ":".join((*self.preloaded, str(self.shim))),
                 "P2PMEM_SHIM": rules,
                 "P2PMEM_SHIM_LOG": str(self.log),
             }
@@ -117,6 +119,14 @@ class Tool:
         """The I/O of the last run with the shim, in order."""
         words = (line.split() for line in self.log.read_text().splitlines())
         return [Call(c, f, int(o), int(n), m) for c, f, o, n, m in words]
+
+
+def sanitizer_library() -> str:
+    """The library of ASan, which has to be loaded before any other."""
+    done = subprocess.run(
+        ["gcc", "-print-file-name=libasan.so"], capture_output=True, text=True, check=True
+    )
+    return done.stdout.strip()
 
 
 def mix(value: int) -> int:

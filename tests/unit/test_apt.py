@@ -176,8 +176,62 @@ def test_offline_tells_what_was_tried(fake: Apt) -> None:
     )
     with pytest.raises(AptError) as caught:
         fake.fetch()
-    assert caught.value.message.endswith(f"could not all be refreshed: {trouble}")
+    assert f"could not all be refreshed: {trouble}" in caught.value.message
     assert "mirror" in caught.value.hint
+
+
+def has_other_suites(fake: Apt, *, known: str = PACKAGE) -> None:
+    """Let only the lists of all suites know a package, and apt-get deliver by them."""
+    lists = fake.own / "suites/lists"
+    text = SHOW.format("6.12.9-1", hashlib.sha256(CONTENT).hexdigest())
+    fake.script(
+        "apt-cache",
+        f"""case "$*" in
+*Lists={lists}*pkgnames*) [ ! -e {lists}/x_Packages ] || echo {known} ;;
+*Lists={lists}*"show --no-all-versions {known}")
+    [ -e {lists}/x_Packages ] || exit 100
+    printf '%s' '{text}'
+    ;;
+*) exit 100 ;;
+esac""",
+    )
+    fake.script(
+        "apt-get",
+        f"""case "$*" in
+*--print-uris*) echo "'http://mirror.invalid/debian/dists/bookworm/InRelease' x 0 " ;;
+*Lists={lists}*update) : > {lists}/x_Packages ;;
+*Lists={lists}*download*) printf '%s' '{CONTENT.decode()}' > {DEB} ;;
+*update) ;;
+*) exit 100 ;;
+esac""",
+    )
+
+
+def test_package_of_another_suite_is_kept_apart(fake: Apt) -> None:
+    """`auto` must not take it for what this machine's own suites offer."""
+    has_other_suites(fake)
+
+    package = fake.fetch()
+
+    assert (package.file, package.vouched) == (fake.downloads / "other-suites" / DEB, True)
+    assert fake.fetch() == package
+    assert fake.gets("download") == 1
+    assert apt.newest_usable(fake.downloads)[0] == ""
+    sources = (fake.own / "suites/all.sources").read_text()
+    assert "URIs: http://mirror.invalid/debian\nSuites: sid\n" in sources
+    # Offline, and without any lists, it is still found.
+    fake.script("apt-cache", "exit 100")
+    fake.script("apt-get", "exit 100")
+    assert fake.fetch().file == package.file
+
+
+def test_package_that_no_suite_has(fake: Apt) -> None:
+    has_other_suites(fake, known="linux-source-7.2")
+
+    with pytest.raises(AptError, match=r"no package linux-source-6\.12 in any suite") as caught:
+        fake.fetch()
+
+    assert caught.value.message.endswith("there are: linux-source-7.2")
 
 
 def test_own_lists_of_an_earlier_day_serve_offline(fake: Apt) -> None:

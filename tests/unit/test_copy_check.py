@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 
 from boot.policy import Processor
+from boot.qmp import Bar
 from tests.unit.fake_session import BDF, CMB, ONE, QEMU64, TWO, FakeGuest, session_on
 from verify.check import CheckFailed
 from verify.copy_check import check_copy, tool_command
+from verify.record import Expected
 from verify.scenario import Copy
 from verify.session import Session
 
@@ -292,6 +294,94 @@ def test_unknown_processor() -> None:
     session, _guest = prepared("switch-q35", LARGE, good_trace(LARGE))
     session.processor = None
     assert failure(session, LARGE) == "the guest's processor is not known"
+
+
+# --- memory of other functions than the two drives ----------------------------------------
+
+CARD, CARD_BDF = 0xFB000000, "0000:05:00.0"
+MISMATCH = {"result": "mismatch", "message": "byte 0 differs"}
+
+
+def through_card(copy: Copy) -> list[str]:
+    """Return the trace of a copy through memory that is a peer to both drives."""
+    return [
+        *moves("write", RAM, copy.length),
+        *moves("read", CARD, copy.length),
+        *moves("write", CARD, copy.length),
+        *moves("read", RAM, copy.length),
+    ]
+
+
+def beside_card(
+    topology: str, provider: str, trace: list[str], status: int = 0, **tool: object
+) -> tuple[Session, FakeGuest, Copy]:
+    copy = replace(SMALL, provider=provider)
+    session, guest = prepared(topology, copy, trace, status, **tool)
+    session.bars = [*session.bars, Bar(CARD_BDF, 2, CARD, 16 << 20)]
+    session.nodes[provider] = "/dev/p2pmem2"
+    return session, guest, copy
+
+
+def test_memory_to_which_both_drives_are_peers() -> None:
+    session, guest, copy = beside_card("ivshmem", "shared", through_card(SMALL))
+    assert check_copy(session, copy) == (
+        "peer memory 8192, host RAM 0 bytes of 4096 copied; proven by the addresses alone: QEMU "
+        "shows no accesses to this memory"
+    )
+    assert guest.events == [], "there is nothing to be seen"
+    assert session.copies[0].predicted == dict.fromkeys(
+        (ONE, TWO), "below a common upstream bridge"
+    )
+    assert session.copies[0].traced[f"read peer memory {CARD_BDF}"] == 4096
+
+
+def test_match_that_never_saw_the_card() -> None:
+    session, _guest, copy = beside_card("ivshmem", "shared", good_trace(SMALL))
+    message = failure(session, copy)
+    assert "'read own CMB 0000:03:00.0': 4096" in message
+    assert f"expected {{'read peer memory {CARD_BDF}': 4096" in message
+
+
+def test_the_cmb_of_a_third_drive_is_seen_from_both_sides() -> None:
+    seen = [*accesses("write", CARD, 4096), *accesses("read", CARD, 4096)]
+    session, guest, copy = beside_card("takeover", "d00d0003", [*through_card(SMALL), *seen])
+    assert check_copy(session, copy) == (
+        "peer CMB 8192, host RAM 0 bytes of 4096 copied; 4096 bytes seen as device reads and "
+        "writes at the peer's BAR"
+    )
+    assert len(guest.events) == 4
+    session, _guest, copy = beside_card("takeover", "d00d0003", [*through_card(SMALL), *seen[:-1]])
+    assert "devices accessed CMBs as" in failure(session, copy)
+
+
+def test_memory_that_does_not_remember_has_to_give_a_mismatch() -> None:
+    trace = through_card(SMALL)
+    session, _guest, copy = beside_card("testdev", "forgetful", trace, 1, **MISMATCH)
+    assert "; MISMATCH, as it must be: " in check_copy(session, copy)
+    assert session.copies[0].expected is Expected.MISMATCH
+
+
+@pytest.mark.parametrize(
+    ("status", "tool", "words"),
+    [
+        (0, MATCH, "p2pmem-test reports a match, but the memory of forgetful does not remember"),
+        (1, MATCH, "p2pmem-test reports a match, but the memory of forgetful does not remember"),
+        (0, MISMATCH, "p2pmem-test ended with 0: byte 0 differs"),
+        (4, {"result": "error", "message": "EIO"}, "p2pmem-test ended with 4: EIO"),
+        (1, {"result": "error"}, "p2pmem-test reports 'error'"),
+        (1, {**MISMATCH, "bytes": 0}, "p2pmem-test copied 0 bytes"),
+    ],
+)
+def test_no_mismatch_where_one_must_be(status: int, tool: dict[str, object], words: str) -> None:
+    trace = through_card(SMALL)
+    session, _guest, copy = beside_card("testdev", "forgetful", trace, status, **tool)
+    assert words in failure(session, copy)
+
+
+def test_mismatch_of_data_that_went_elsewhere() -> None:
+    trace = good_trace(replace(SMALL, provider=""))
+    session, _guest, copy = beside_card("testdev", "forgetful", trace, 1, **MISMATCH)
+    assert "QEMU traced" in failure(session, copy)
 
 
 # --- refused --------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from kernel.registry import AptKernel, Kernel, UrlKernel, load, tree_kernel
 from kernel.selection import select
 from kernel.source import obtain
 from reproduce import double, rebuild
-from settings.paths import CONFIGS, PROJECT, Workspace
+from settings.paths import COMPAT, CONFIGS, PROJECT, Workspace
 from tests.unit.kernel_fixtures import kernel_tree
 
 FILE = "linux-6.3.2.tar.xz"
@@ -141,6 +141,18 @@ class TestDownloads:
         downloads.show()
         assert "not the lab's" in capsys.readouterr().out
 
+    def test_packages_of_other_suites_go_too(self, folder: Path) -> None:
+        other = folder / "other-suites"
+        (other / ".apt-linux-source-7.2/partial").mkdir(parents=True)
+        for name in ("linux-source-7.2_7.2.13-1_all.deb", "mine"):
+            (other / name).touch()
+
+        assert not any(it.path == other for it in downloads.entries(folder, KERNELS))
+        downloads.clean(named=True)
+
+        assert [path.name for path in other.iterdir()] == ["mine"]
+        assert list(folder.iterdir()) == [other]
+
     def test_running_download_is_waited_for(
         self, folder: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
@@ -224,4 +236,6 @@ class TestTableOfStages:
         text = (PROJECT / "dodo.py").read_text()
         known = {name for name in disk.TASKS.values() if f"def task_{name}()" in text}
         assert known == set(disk.TASKS.values())
-        assert set(disk.SCRATCH) == {double.SCRATCH.name, rebuild.SCRATCH.name}
+        named = {path.name for path in (double.SCRATCH, rebuild.SCRATCH, COMPAT)}
+        assert set(disk.SCRATCH) == named
+        assert all(f"def task_{name}()" in text for name in disk.SCRATCH.values())

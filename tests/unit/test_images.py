@@ -20,8 +20,8 @@ REFUSED = Copy("p2pmem", "d2", "d1", "d2", 1, 4096, 2 << 20, 3)
 PLANNED = [FIRST, SECOND, REFUSED]
 
 
-def record(copy: Copy, *, allowed: bool = True) -> CopyRecord:
-    return CopyRecord(copy, {}, allowed, {}, {})
+def record(copy: Copy, *, allowed: bool = True, remembers: bool = True) -> CopyRecord:
+    return CopyRecord(copy, {}, allowed, {}, {}, remembers)
 
 
 @dataclass
@@ -145,6 +145,36 @@ def test_planned_copy_that_was_never_done(run: Run, number: int) -> None:
 def test_nothing_planned(run: Run) -> None:
     with pytest.raises(CheckFailed, match="no copy was planned"):
         compare_copies(run.images, [], [])
+
+
+def lose(run: Run, data: bytes = bytes(8192)) -> None:
+    """Make the second copy one through memory that does not remember."""
+    run.records[1] = record(SECOND, remembers=False)
+    run.write(SECOND.destination, SECOND.offset, data)
+
+
+def test_memory_that_does_not_remember(run: Run) -> None:
+    lose(run)
+    assert copies(run) == (
+        "4096 bytes in 1 ranges are the same; 8192 bytes in 1 ranges are different, as they must be"
+    )
+    assert rest(run)
+
+
+@pytest.mark.parametrize("block", [0, 7, 15])
+def test_a_block_that_arrived_although_nothing_is_remembered(run: Run, block: int) -> None:
+    lose(run)
+    place = SECOND.offset + block * 512
+    run.write(SECOND.destination, place, run.images.now(SECOND.source, place, 512))
+    with pytest.raises(CheckFailed, match=f"the block at byte {place} is the same on both drives"):
+        copies(run)
+
+
+def test_a_copy_that_never_was_is_no_loss(run: Run) -> None:
+    """The destination is different, but only because nothing was written there."""
+    lose(run, run.images.before("d1")[SECOND.offset : SECOND.offset + 8192])
+    with pytest.raises(CheckFailed, match=f"block at byte {SECOND.offset} of d1 was never written"):
+        copies(run)
 
 
 def test_image_that_shrank_or_grew(run: Run) -> None:

@@ -8,7 +8,8 @@ import pytest
 
 from settings.paths import PROJECT
 
-PIPELINE = ("host", "settings", "kernel", "rootfs", "boot", "verify", "bundle", "reproduce")
+STAGES = ("kernel", "rootfs", "boot", "verify", "bench", "bundle", "reproduce", "compat")
+PIPELINE = ("host", "settings", *STAGES)
 
 
 def imported(path: Path) -> Iterator[str]:

@@ -20,14 +20,24 @@ d00d0001 0000:01:00.0 1b36:0010 0000:00:04.0/0000:01:00.0
 root1    0000:00:05.0 1b36:000c 0000:00:05.0
 d00d0002 0000:02:00.0 1b36:0010 0000:00:05.0/0000:02:00.0
 """
+IVSHMEM = """
+downstream2 0000:02:02.0 104c:8233 0000:00:04.0/0000:01:00.0/0000:02:02.0
+shared      0000:05:00.0 1af4:1110 0000:00:04.0/0000:01:00.0/0000:02:02.0/0000:05:00.0
+"""
 
 
 @pytest.mark.parametrize(
-    ("name", "listing"), [("switch", SWITCH), ("switch-q35", SWITCH), ("root-ports", ROOT_PORTS)]
+    ("name", "listing"),
+    [
+        ("switch", SWITCH),
+        ("switch-q35", SWITCH),
+        ("root-ports", ROOT_PORTS),
+        ("ivshmem", SWITCH + IVSHMEM),
+    ],
 )
 def test_shipped_tree(name: str, listing: str) -> None:
     topology = load_topology(CONFIGS / f"topologies/{name}.toml")
-    rows = [line.split() for line in listing.strip().splitlines()]
+    rows = [line.split() for line in listing.splitlines() if line]
     assert [(f.name, f.bdf, f.pci_id, f.path) for f in expected_functions(topology)] == [
         (name, bdf, pci_id, f"pci0000:00/{path}") for name, bdf, pci_id, path in rows
     ]

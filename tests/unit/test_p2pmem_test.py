@@ -104,7 +104,7 @@ def test_help_names_every_option(tool: Tool) -> None:
     assert tool.run("-h").stdout == text
     man = (SOURCE / "p2pmem-test.1").read_text().replace("\\-", "-")
     options = set(re.findall(r"(?<=[ ,])--?[a-zA-Z][\w-]*", text))
-    assert len(options) == 21
+    assert len(options) == 23
     assert {option for option in options if option not in man} == set()
     assert tool.run("--version") == Result(0, "p2pmem-test 0.1.0\n", "")
 
@@ -154,8 +154,13 @@ def test_text_output(tool: Tool) -> None:
     assert (result.code, result.stderr) == (0, "")
     assert lines[0] == "a.img -> b.img through mem, both drives are overwritten"
     assert lines[1] == "1 x 4 KiB = 4 KiB from byte 0, threads 1, seed 5"
-    assert [line.split()[0] for line in lines[2:]] == ["seed", "copy", "verify", "MATCH"]
-    assert all(line.endswith("B/s") for line in lines[2:5])
+    assert lines[2] == "overwriting bytes 0 to 4095 of a.img"
+    assert lines[3] == "overwriting bytes 0 to 4095 of b.img"
+    phases = ["seed", "copy", "read", "write", "verify", "MATCH"]
+    assert [line.split()[0] for line in lines[4:]] == phases
+    assert all(lines[at].endswith("B/s") for at in (4, 5, 8))
+    latency = r"  (read |write)     p50 [\d.]+, p99 [\d.]+, p99\.9 [\d.]+, max [\d.]+ us"
+    assert all(re.fullmatch(latency, lines[at]) for at in (6, 7))
 
 
 def test_defaults_and_spellings(tool: Tool) -> None:

@@ -67,6 +67,21 @@ def test_machine_and_cpu_come_from_topology_and_choice() -> None:
     assert "pcie-root-port,id=root,bus=pci.0,addr=0x4,chassis=1,slot=1" in argv
 
 
+def test_cards_and_drives_without_memory() -> None:
+    ivshmem = load_topology(CONFIGS / "topologies/ivshmem.toml")
+    argv = command(replace(VM, topology=ivshmem))
+    assert argv[-4:] == [
+        "-object",
+        "memory-backend-ram,id=memory-shared,size=16M,share=on",
+        "-device",
+        "ivshmem-plain,memdev=memory-shared,id=shared,bus=downstream2,addr=0x0",
+    ]
+    testdev = load_topology(CONFIGS / "topologies/testdev.toml")
+    argv = command(replace(VM, topology=testdev))
+    assert argv[-2:] == ["-device", "pci-testdev,membar=16M,id=forgetful,bus=downstream2,addr=0x0"]
+    assert not any("cmb_size_mb" in word for word in argv)
+
+
 def test_shown_command_can_be_pasted_into_a_shell() -> None:
     text = shown(GOLDEN)
     done = subprocess.run(

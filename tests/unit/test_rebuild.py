@@ -100,8 +100,8 @@ def theirs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Theirs:
     package = apt.Package(Path(kernel.file), kernel.package_version, kernel.sha256, vouched=True)
     monkeypatch.setattr(apt, "fetch", lambda *_: package)
     monkeypatch.setattr(rebuild, "lab_input", lambda _: theirs.manifest.lab)
-    monkeypatch.setattr(rebuild, "source_inputs", lambda _: theirs.manifest.sources)
-    monkeypatch.setattr(rebuild, "tool_inputs", lambda _: theirs.manifest.tools)
+    monkeypatch.setattr(rebuild, "source_inputs", lambda *_: theirs.manifest.sources)
+    monkeypatch.setattr(rebuild, "tool_inputs", lambda *_: theirs.manifest.tools)
     return theirs
 
 
@@ -142,7 +142,7 @@ def test_inputs_that_differ_are_told_before_the_build(
 ) -> None:
     others = [tool for tool in theirs.manifest.tools if tool.name != "gcc"]
     tools = (*others, tool_input("gcc", "13.1"))
-    monkeypatch.setattr(rebuild, "tool_inputs", lambda _: tools)
+    monkeypatch.setattr(rebuild, "tool_inputs", lambda *_: tools)
     told: list[str] = []
 
     def watched(copy: Copy) -> Built:

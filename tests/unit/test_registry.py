@@ -82,7 +82,16 @@ def test_unknown_name_suggests_and_lists() -> None:
     kernels = load(CONFIGS / "kernels.toml")
     with pytest.raises(SettingError, match=r"unknown kernel '6\.3\.3'.*'6\.3\.2'") as caught:
         find("6.3.3", kernels)
-    assert "6.12, 6.3.2, auto" in caught.value.hint
+    assert "6.12, 6.18, 6.2, 6.3.2, 6.6, auto" in caught.value.hint
+
+
+def test_any_other_series_is_a_source_package() -> None:
+    kernels = load(CONFIGS / "kernels.toml")
+
+    assert find("7.2", kernels) == AptKernel("7.2", "linux-source-7.2")
+    assert isinstance(find("6.6", kernels), UrlKernel)
+    with pytest.raises(LabError, match=r"kernel=6\.1 is Linux|kernel=6\.1, too old"):
+        find("6.1", kernels)
 
 
 def test_trees_of_the_same_name_have_different_labels() -> None:

@@ -6,12 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from boot.topology import Nvme, Topology, load_topology
+from boot.topology import Card, Nvme, Topology, load_topology
 from settings.paths import CONFIGS
-from verify.scenario import ALIGNMENT, Copy, ScenarioError, load_scenario
+from verify.drivers import DriverStep
+from verify.scenario import ALIGNMENT, Copy, Scenario, ScenarioError, load_scenario
 
 DRIVES = (Nvme("d1", "r", 0, 16, 64), Nvme("d2", "r", 1, 16, 8))
-TOPOLOGY = Topology("mine", "", "q35", "qemu64", 512, (), DRIVES)
+CARDS = (Card("ivshmem", "fast", "r", 2, 16), Card("testdev", "sink", "r", 3, 16))
+TOPOLOGY = Topology("mine", "", "q35", "qemu64", 512, (), DRIVES, CARDS)
 GOOD = """
 description = "a test"
 [[copies]]
@@ -40,10 +42,16 @@ def test_expansion(tmp_path: Path) -> None:
     )
 
 
+def shipped(topology: str, scenario: str) -> Scenario:
+    tree = load_topology(CONFIGS / f"topologies/{topology}.toml")
+    return load_scenario(CONFIGS / f"scenarios/{scenario}.toml", tree)
+
+
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("topologies/*.toml")), ids=lambda p: p.stem)
-@pytest.mark.parametrize("scenario", sorted(CONFIGS.glob("scenarios/*.toml")), ids=lambda p: p.stem)
-def test_shipped_scenarios_fit_the_shipped_topologies(path: Path, scenario: Path) -> None:
+def test_shipped_topologies_have_a_scenario_that_fits(path: Path) -> None:
     topology = load_topology(path)
+    own = CONFIGS / "scenarios" / path.name
+    scenario = own if own.exists() else CONFIGS / "scenarios/copy.toml"
     copies = load_scenario(scenario, topology).copies
     assert copies
     for before, after in pairwise(copies):
@@ -56,8 +64,7 @@ def test_shipped_scenarios_fit_the_shipped_topologies(path: Path, scenario: Path
 
 
 def test_the_standard_scenario_has_every_combination() -> None:
-    topology = load_topology(CONFIGS / "topologies/switch-q35.toml")
-    copies = load_scenario(CONFIGS / "scenarios/copy.toml", topology).copies
+    copies = shipped("switch-q35", "copy").copies
     done = {(c.memory, c.provider[-1:], c.source[-1], c.chunks, c.chunk_size >> 10) for c in copies}
     assert done == {
         *(
@@ -84,20 +91,28 @@ def test_titles() -> None:
         ('"a test"', '"a\\u001b[2K"', "`description` has characters that cannot be shown"),
         ("description", "describtion", "unknown keys: describtion"),
         ("shapes", "shape", "[[copies]] has unknown keys: shape"),
-        ("[[copies]]", "[copies]", "there is no [[copies]] table, so nothing is verified"),
+        ("[[copies]]", "[copies]", "`copies` must be [[copies]] tables, not {"),
+        ("[[copies]]", "[[steps]]", "do 'None' is not one of copy, bind, unbind, new_id"),
         ('"p2pmem"', '"pmem"', "memory 'pmem' is not one of p2pmem, allocate, host"),
         ('"p2pmem"', '"host"', "`providers` is for p2pmem and allocate"),
         ("providers = [0, 1]", "", "`providers` is for p2pmem and allocate"),
         ("providers = [0, 1]", "providers = []", "`providers` is for p2pmem and allocate"),
-        ("providers = [0, 1]", "providers = [2]", "there is no provider 2; the topology has 2"),
+        (
+            "providers = [0, 1]",
+            "providers = [4]",
+            "there is no provider 4; the topology has 4, from 0 on: d1, d2, fast, sink",
+        ),
+        ("providers = [0, 1]", "providers = [3]", "the memory of sink, which no driver has"),
         ("providers = [0, 1]", "providers = [-1]", "there is no provider -1"),
-        ("providers = [0, 1]", 'providers = ["d1"]', "there is no provider 'd1'"),
+        ("providers = [0, 1]", 'providers = ["d3"]', "there is no provider 'd3'"),
         ("providers = [0, 1]", "providers = [true]", "there is no provider True"),
         ("providers = [0, 1]", "providers = 1", "'providers' must be a list, not 1"),
         ("[[0, 1], [1, 0]]", "[[0, 0]]", "[0, 0] is not a pair of two different drives"),
         ("[[0, 1], [1, 0]]", "[[0, 1, 0]]", "[0, 1, 0] is not a pair of two different drives"),
         ("[[0, 1], [1, 0]]", "[0, 1]", "0 is not a pair of two different drives"),
         ("[[0, 1], [1, 0]]", "[[0, 2]]", "there is no drive 2"),
+        ("[[0, 1], [1, 0]]", '[[0, "fast"]]', "there is no drive 'fast'"),
+        ("[[0, 1], [1, 0]]", '[[0, "d1"]]', "[0, 'd1'] is not a pair of two different drives"),
         ("[[0, 1], [1, 0]]", "[]", "needs `directions` and `shapes`"),
         ('["1 x 4k", "2 x 1M"]', "[]", "needs `directions` and `shapes`"),
         ('"1 x 4k"', '"1x4k"', "shape '1x4k' is not of the form '64 x 4k'"),
@@ -117,12 +132,141 @@ def test_complaint(tmp_path: Path, old: str, new: str, words: str) -> None:
     assert words in caught.value.message
 
 
-@pytest.mark.parametrize("text", ["", 'description = "x"', "copies = []", "copies = 3"])
+@pytest.mark.parametrize("text", ["", 'description = "x"', "copies = []", "steps = []"])
 def test_nothing_to_verify(tmp_path: Path, text: str) -> None:
     with pytest.raises(ScenarioError, match="so nothing is verified"):
         loaded(tmp_path, text)
 
 
-def test_copies_that_are_no_tables(tmp_path: Path) -> None:
-    with pytest.raises(ScenarioError, match=r"must be \[\[copies\]\] tables, not 3"):
-        loaded(tmp_path, "copies = [3]")
+@pytest.mark.parametrize("text", ["copies = 3", "copies = [3]", "steps = 3", "steps = [3]"])
+def test_what_is_no_tables(tmp_path: Path, text: str) -> None:
+    key = text.partition(" ")[0]
+    with pytest.raises(ScenarioError, match=rf"`{key}` must be \[\[{key}\]\] tables, not .*3"):
+        loaded(tmp_path, text)
+
+
+# --- steps ----------------------------------------------------------------------------------
+
+STEPS = """
+[[steps]]
+do = "bind"
+function = "sink"
+driver = "p2pmem_pci"
+errno = "ENODEV"
+dmesg = 'BAR 0 is \\d+ KiB'
+[[steps]]
+do = "bar"
+value = "2"
+[[steps]]
+do = "new_id"
+function = "sink"
+driver = "p2pmem_pci"
+[[steps]]
+do = "driver_override"
+function = "d1"
+driver = ""
+[[steps]]
+do = "copy"
+memory = "p2pmem"
+providers = ["sink"]
+directions = [["d1", "d2"]]
+shapes = ["1 x 4k"]
+"""
+
+
+def test_steps_in_order(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(STEPS)
+    scenario = load_scenario(path, TOPOLOGY)
+    assert scenario.steps == (
+        DriverStep("bind", "sink", "p2pmem_pci", "ENODEV", r"BAR 0 is \d+ KiB"),
+        DriverStep("bar", "", "2"),
+        DriverStep("new_id", "sink", "p2pmem_pci"),
+        DriverStep("driver_override", "d1", ""),
+        Copy("p2pmem", "sink", "d1", "d2", 1, 4096, 0, 1),
+    )
+    assert scenario.copies == scenario.steps[-1:]
+    assert [step.title for step in scenario.steps] == [
+        "bind sink to p2pmem_pci: must fail with ENODEV",
+        "bar=2",
+        "p2pmem_pci takes the id of sink",
+        "driver_override of d1 is removed",
+        "copy d1 -> d2 through p2pmem of sink, 1 x 4k",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ('"new_id"', '"newid"', "do 'newid' is not one of copy, bind, unbind, new_id"),
+        ('errno = "ENODEV"', 'error = "ENODEV"', "do = 'bind' has unknown keys: error"),
+        ('value = "2"', 'driver = "nvme"', "do = 'bar' has unknown keys: driver"),
+        ('value = "2"', "", "[[steps]] with do = 'bar': 'value' must be a text in quotes"),
+        ('value = "2"', "value = 2", "do = 'bar': 'value' must be a text in quotes"),
+        ('value = "2"', 'value = "6"', "'6' is not one of auto, 0, 1, 2, 3, 4, 5"),
+        ('"ENODEV"', "19", "do = 'bind': 'errno' must be a text in quotes"),
+        ('"ENODEV"', '"No such device"', "errno 'No such device' is no name of an error"),
+        ("'BAR 0 is \\d+ KiB'", "'BAR (0'", "do = 'bind': dmesg is no regular expression: "),
+        ('driver = ""', 'driver = "vfio-pci"', "'vfio-pci' is not one of nvme, p2pmem_pci"),
+        ('driver = ""', "", "do = 'driver_override': 'driver' must be a text in quotes"),
+        ('function = "d1"', 'function = "d3"', "there is no function 'd3'; the topology has 4"),
+        ('function = "d1"', "", "do = 'driver_override': 'function' must be a text in quotes"),
+        ('do = "new_id"', 'do = "unbind"', "the memory of sink, which no driver has at that point"),
+        (
+            'do = "driver_override"\nfunction = "d1"\ndriver = ""',
+            'do = "unbind"\nfunction = "d1"\ndriver = "nvme"',
+            "a copy needs d1, which no driver has at that point, not nvme",
+        ),
+        (
+            'do = "driver_override"\nfunction = "d1"\ndriver = ""',
+            'do = "bind"\nfunction = "d1"\ndriver = "p2pmem_pci"',
+            "a copy needs d1, which p2pmem_pci has at that point, not nvme",
+        ),
+        ('memory = "p2pmem"', 'memory = "p2pmem"\nerrno = "EIO"', "has unknown keys: errno"),
+        (
+            'memory = "p2pmem"\nproviders = ["sink"]',
+            'memory = "host"',
+            "no copy goes through memory of a device, so nothing is verified",
+        ),
+        ('do = "bar"', 'do = "bind"', "do = 'bind' has unknown keys: value"),
+    ],
+)
+def test_complaint_about_a_step(tmp_path: Path, old: str, new: str, words: str) -> None:
+    assert STEPS.count(old) == 1
+    with pytest.raises(ScenarioError) as caught:
+        loaded(tmp_path, STEPS.replace(old, new))
+    assert caught.value.message.startswith("mine.toml: ")
+    assert words in caught.value.message
+
+
+def test_copies_beside_steps(tmp_path: Path) -> None:
+    with pytest.raises(ScenarioError, match="whose order nobody knows"):
+        loaded(tmp_path, STEPS + GOOD.partition("\n[[")[1] + GOOD.partition("\n[[")[2])
+
+
+@pytest.mark.parametrize(
+    ("topology", "scenario", "words"),
+    [
+        ("switch-q35", "ivshmem", "there is no provider 'shared'; the topology has 2"),
+        ("switch-q35", "testdev", "there is no function 'forgetful'"),
+        ("ivshmem", "takeover", "there is no function 'd00d0003'"),
+        ("testdev", "copy", "there is no provider 1; the topology has 1, from 0 on: forgetful"),
+    ],
+)
+def test_scenario_that_does_not_fit_the_topology(topology: str, scenario: str, words: str) -> None:
+    with pytest.raises(ScenarioError) as caught:
+        shipped(topology, scenario)
+    assert caught.value.message.startswith(f"{scenario}.toml: ")
+    assert words in caught.value.message
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize("topology", ["switch", "root-ports", "ivshmem", "takeover"])
+def test_the_standard_scenario_fits(topology: str) -> None:
+    assert shipped(topology, "copy").copies
+
+
+def test_new_id_reaches_all_functions_that_are_free() -> None:
+    step = DriverStep("new_id", "d1", "p2pmem_pci")
+    assert step.after({"d1": "nvme"}, TOPOLOGY) == {"d1": "nvme", "d2": "p2pmem_pci"}
+    assert replace(step, errno="EEXIST").after({"d1": "nvme"}, TOPOLOGY) == {"d1": "nvme"}

@@ -7,7 +7,7 @@ import pytest
 from host.errors import LabError, SettingError
 from kernel import choice, selection
 from kernel.registry import AptKernel, TreeKernel
-from kernel.selection import BASE_FRAGMENT, only_shows, select
+from kernel.selection import BASE_FRAGMENT, name_of_own, only_shows, select
 from settings.paths import BUILD, CONFIGS
 from tests.unit.kernel_fixtures import kernel_tree
 
@@ -35,6 +35,24 @@ def test_kernel_of_the_registry() -> None:
     assert selected.fragments == (BASE_FRAGMENT,)
     assert selected.topology_file == CONFIGS / "topologies/root-ports.toml"
     assert selected.scenario_file.is_file()
+
+
+@pytest.mark.parametrize(
+    ("words", "scenario", "run_name"),
+    [
+        ([], "copy", "switch-q35"),
+        (["scenario=copy"], "copy", "switch-q35"),
+        (["topology=testdev"], "testdev", "testdev"),
+        (["topology=testdev", "scenario=auto"], "testdev", "testdev"),
+        (["topology=testdev", "scenario=testdev", "cpu=EPYC"], "testdev", "testdev+EPYC"),
+        (["topology=ivshmem", "scenario=copy"], "copy", "ivshmem+copy"),
+        (["scenario=takeover", "cpu=EPYC"], "takeover", "switch-q35+EPYC+takeover"),
+    ],
+)
+def test_a_topology_brings_its_scenario(words: list[str], scenario: str, run_name: str) -> None:
+    selected = select([*words, "kernel=6.12"])
+    assert selected.scenario_file == CONFIGS / f"scenarios/{scenario}.toml"
+    assert selected.run_name == run_name
 
 
 def test_kernel_tree_is_found_from_where_the_user_is(tmp_path: Path) -> None:
@@ -102,8 +120,8 @@ def test_only_commands_of_doit_itself_show_and_run_nothing() -> None:
 def test_mistakes_are_told_with_the_choices() -> None:
     with pytest.raises(SettingError, match="unknown setting 'kernl'"):
         select(["build", "kernl=6.12"])
-    with pytest.raises(SettingError, match=r"'6\.13'"):
-        select(["build", "kernel=6.13"])
+    with pytest.raises(SettingError, match=r"'6\.3\.3'"):
+        select(["build", "kernel=6.3.3"])
 
 
 @pytest.mark.parametrize("folder", ["my lab", "a:b"])
@@ -125,6 +143,12 @@ def test_checkout_where_no_kernel_can_be_built(
         (["bundle=b", "kernel=6.12"], "bundle= and kernel= do not go together"),
         (["bundle=b", "cpu=EPYC", "verify"], "bundle= and cpu= do not go together"),
         (["manifest=b", "topology=switch", "reproduce"], "manifest= and topology= do not"),
+        (["against=b"], "against= is for `doit bench` alone, not for `doit verify`"),
+        (["runs=2", "verify"], "runs= is for `doit bench` alone"),
+        (["bundle=b", "module=own"], "bundle= and module= do not go together"),
+        (["bundle=b", "tool=own"], "bundle= and tool= do not go together"),
+        (["bundle=b", "rootfs=tools"], "bundle= and rootfs= do not go together"),
+        (["manifest=b", "rootfs=tools", "reproduce"], "manifest= and rootfs= do not go together"),
         (["minutes=5", "lifecycle"], "minutes= is for `doit soak` alone, not for `doit lifecycle`"),
         (["seed=5"], "seed= is for `doit lifecycle soak` alone, not for `doit verify`"),
     ],
@@ -133,6 +157,8 @@ def test_a_setting_that_nothing_would_read_is_refused(
     tmp_path: Path, words: list[str], complaint: str
 ) -> None:
     (tmp_path / "b").touch()
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own/Makefile").touch()
     with pytest.raises(SettingError, match=complaint):
         select(words)
 
@@ -163,3 +189,21 @@ def test_a_bundle_that_is_not_there(tmp_path: Path) -> None:
 def test_bundle_of_a_choice() -> None:
     words = ["kernel=6.12", "topology=root-ports", "cpu=EPYC"]
     assert select(words).bundle_name == "p2plab-6.12-root-ports+EPYC"
+
+
+def test_each_choice_has_outputs_of_its_own(tmp_path: Path) -> None:
+    for name in ("a/own", "b/own"):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "Makefile").touch()
+    words = [[], ["module=a/own"], ["module=b/own"], ["tool=a/own"], ["rootfs=tools"]]
+    chosen = [select(["kernel=6.12", *more]) for more in words]
+
+    assert len({item.run_name for item in chosen}) == len(words)
+    assert len({item.bundle_name for item in chosen}) == len(words)
+    assert len({item.run_dir("verify") for item in chosen}) == len(words)
+    assert len({item.workspace.rootfs for item in chosen}) == len(words)
+    assert len({item.workspace.module for item in chosen}) == 3
+    assert len({item.workspace.tool for item in chosen}) == 2
+    assert {item.workspace.bzimage for item in chosen} == {chosen[0].workspace.bzimage}
+    assert chosen[4].workspace.rootfs.name == "rootfs+tools"
+    assert name_of_own(chosen[1].workspace.own_module) == "own"

@@ -153,6 +153,17 @@ def test_cmb_that_qemu_does_not_know(guest: FakeGuest, known: list[Bar]) -> None
         system_checks.cmb(session)
 
 
+def test_drives_without_memory(guest: FakeGuest) -> None:
+    session = session_on("testdev", guest)
+    for bdf in AT.values():
+        guest.answers[f"ls -d /sys/bus/pci/devices/{bdf}/p2pmem"] = ""
+    assert system_checks.cmb(session) == f"{ONE} has none, {TWO} has none"
+    folder = f"/sys/bus/pci/devices/{AT[TWO]}/p2pmem"
+    guest.answers[f"ls -d {folder}"] = f"{folder}\n"
+    with pytest.raises(CheckFailed, match=f"{TWO}: there is {folder}, but it should have no"):
+        system_checks.cmb(session)
+
+
 def test_load_module(guest: FakeGuest) -> None:
     guest.lines.append("[ 0.5] WARNING: CPU: 0 PID: 1 at something before")
     passes(system_checks.load_module, guest)
@@ -199,6 +210,54 @@ def test_nodes_amiss(guest: FakeGuest, listing: str, words: str) -> None:
     with pytest.raises(CheckFailed) as caught:
         system_checks.nodes(session)
     assert words in caught.value.message
+
+
+CARD = "0000:05:00.0"
+
+
+def session_with_card(guest: FakeGuest, *, size: int = SIZE) -> Session:
+    """Return a session whose guest has loaded the module beside an ivshmem device."""
+    nodes = f"p2pmem0 {AT[ONE]} 251:0\np2pmem1 {CARD} 251:17\n"
+    guest.answers[system_checks.LIST_NODES] = nodes
+    guest.answers[SYSFS.format(CARD, "size")] = f"{size}\n1\n"
+    session = session_on("ivshmem", guest)
+    session.bars = [*session.bars, Bar(CARD, 2, 0xFB000000, SIZE)]
+    system_checks.load_module(session)
+    return session
+
+
+def test_node_of_memory_that_the_module_claims(guest: FakeGuest) -> None:
+    session = session_with_card(guest)
+    assert session.bound == {ONE: "nvme", TWO: "nvme", "shared": "p2pmem_pci"}
+    assert system_checks.nodes(session) == f"/dev/p2pmem0 is {ONE}, /dev/p2pmem1 is shared"
+
+
+def test_memory_that_the_module_does_not_claim(guest: FakeGuest) -> None:
+    session = session_with_card(guest)
+    guest.answers[system_checks.LIST_NODES] = f"p2pmem0 {AT[ONE]} 251:0\n"
+    with pytest.raises(CheckFailed, match=r"expected \['/dev/p2pmem0', '/dev/p2pmem1'\], found"):
+        system_checks.nodes(session)
+
+
+def test_memory_of_another_size_than_the_card_has(guest: FakeGuest) -> None:
+    with pytest.raises(CheckFailed, match=f"shared: size is {SIZE // 2} bytes, not {SIZE}"):
+        system_checks.nodes(session_with_card(guest, size=SIZE // 2))
+
+
+def test_memory_that_stays_behind_the_module(guest: FakeGuest) -> None:
+    session = session_with_card(guest)
+    folder = f"/sys/bus/pci/devices/{CARD}/p2pmem"
+    guest.answers[f"ls -d {folder}"] = ""
+    assert system_checks.unload_module(session)
+    guest.answers[f"ls -d {folder}"] = f"{folder}\n"
+    with pytest.raises(CheckFailed, match=f"shared: there is {folder}"):
+        system_checks.unload_module(session)
+
+
+def test_pools_where_no_memory_is_published(guest: FakeGuest) -> None:
+    session = session_on("testdev", guest)
+    assert system_checks.pools_before(session) == "no memory is published"
+    assert system_checks.pools_after(session) == "no memory is published"
 
 
 def test_node_that_is_no_device(guest: FakeGuest) -> None:

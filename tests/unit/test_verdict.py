@@ -112,6 +112,7 @@ def test_json(tmp_path: Path) -> None:
     assert [item["status"] for item in data["checks"]] == ["passed", "failed", "not run"]
     assert data["copies"][0]["provider"] == "d1"
     assert data["copies"][0]["allowed"] is False
+    assert data["copies"][0]["expected"] == "refused"
     assert data["qemu"] == "QEMU emulator version 7.2.22"
 
 
@@ -213,6 +214,11 @@ def test_summary_of_a_pass_tells_what_it_came_to() -> None:
         in summary(replace(PASS, copies=copies))
     )
     assert "peer to peer" not in summary(replace(VERDICT, copies=copies))
+    lost = replace(COPY, allowed=True, remembers=False)
+    assert (
+        "0 refused by the kernel, as predicted, 1 peer to peer into memory that does not remember"
+        in summary(replace(PASS, copies=(lost,)))
+    )
 
 
 def test_not_run_is_not_passed() -> None:
@@ -237,3 +243,11 @@ def test_lines_of_results() -> None:
         "                 one",
         "                 two",
     ]
+
+
+def test_text_of_the_guest_does_not_steer_the_terminal() -> None:
+    stream = io.StringIO()
+    print_result(BAD, stream)
+    print_summary(replace(VERDICT, outcome=Outcome.FAILED, cause=BAD.detail), Path(), stream)
+    assert "<more> & ?[31m???" in stream.getvalue()
+    assert "\x1b" not in stream.getvalue()

@@ -13,6 +13,7 @@ from host.files import DiskFullError
 from kernel.source import SourceRecord
 from settings.paths import CONFIGS
 from tests.unit.fake_qemu import ENDS_AFTER_ITS_GREETING, FAILS_AT_ONCE, PANICS, install
+from verify.drivers import DriverStep
 from verify.plan import guest_checks, image_checks, log_checks
 from verify.reports import write_reports
 from verify.run import Inputs, verify
@@ -107,6 +108,16 @@ def test_every_check_has_a_title_of_its_own() -> None:
     checks = planned(SCENARIO)
     assert len({check.title for check in checks}) == len(checks)
     assert COPY.title in [check.title for check in checks]
+
+
+def test_steps_are_numbered_and_so_may_come_twice() -> None:
+    unbind = DriverStep("unbind", "d00d0002", "nvme")
+    bind = DriverStep("bind", "d00d0002", "nvme")
+    checks = planned(Scenario("steps", "", (unbind, bind, unbind, bind, COPY)))
+    titles = [check.title for check in checks]
+    assert len(set(titles)) == len(titles)
+    first = titles.index("step 1: unbind d00d0002 from nvme")
+    assert titles[first + 4] == f"step 5: {COPY.title}"
 
 
 def test_every_planned_copy_is_checked_in_the_guest_and_on_the_host() -> None:

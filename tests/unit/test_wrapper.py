@@ -254,7 +254,7 @@ def test_mistake_in_the_table_is_an_error(machine: Machine, row: str, told: str)
 
 
 # One need of each kind of work.
-RUN, BUILD, REPRODUCE, TEST = "qemu-system-x86_64", "gcc", "faketime", "pod2man"
+RUN, BUILD, REPRODUCE, TEST, TOOLS = "qemu-system-x86_64", "gcc", "faketime", "pod2man", "fio"
 
 
 @pytest.mark.parametrize(
@@ -275,14 +275,18 @@ RUN, BUILD, REPRODUCE, TEST = "qemu-system-x86_64", "gcc", "faketime", "pod2man"
         ("clean kernel", (RUN,)),
         ("reproduce", (RUN, BUILD, REPRODUCE)),
         ("reproduce manifest=x verify", (RUN, BUILD, REPRODUCE)),
-        ("build test", (RUN, BUILD, REPRODUCE, TEST)),
-        ("kernel=6.12 test:unit", (RUN, BUILD, REPRODUCE, TEST)),
+        ("rootfs=tools boot", (RUN, BUILD, TOOLS)),
+        ("reproduce rootfs=tools", (RUN, BUILD, REPRODUCE, TOOLS)),
+        ("rootfs=plain verify", (RUN, BUILD)),
+        ("rootfs=tools list", (RUN,)),
+        ("build test", (RUN, BUILD, REPRODUCE, TOOLS, TEST)),
+        ("kernel=6.12 test:unit", (RUN, BUILD, REPRODUCE, TOOLS, TEST)),
     ],
 )
 def test_only_what_the_command_line_is_about_is_asked_for(
     machine: Machine, command: str, needed: tuple[str, ...]
 ) -> None:
-    for name in (RUN, BUILD, REPRODUCE):
+    for name in (RUN, BUILD, REPRODUCE, TOOLS):
         machine.remove_tool(name)
     (machine.state / TEST).unlink()
     result = machine.run(*command.split(), P2PLAB_NO_INSTALL="1")

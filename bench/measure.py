@@ -1,0 +1,126 @@
+"""Measure in a running guest: variants in turn, so that what slows one down slows all."""
+
+import json
+import shlex
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from statistics import median
+from typing import Any
+
+from bench.plan import BASE, SIZES, Amount, Memory, Plan, Variant, amount, variants
+from verify.check import CheckFailed
+from verify.session import Session
+
+TRIAL = 1 << 20  # bytes, copied to find out how fast it is
+
+
+@dataclass(frozen=True)
+class Series:
+    """The figures of one variant.
+
+    Attributes:
+        variant: what was measured.
+        rates: bytes per second of each run, in the order of the runs.
+    """
+
+    variant: Variant
+    rates: list[float] = field(default_factory=list)
+
+    @property
+    def rate(self) -> float:
+        """The median, in bytes per second."""
+        return median(self.rates)
+
+    def ratio(self, base: "Series") -> float:
+        """Return the median of this one's rates, each divided by the base's of the same turn."""
+        pairs = zip(self.rates, base.rates, strict=True)
+        return median(own / other for own, other in pairs)
+
+
+@dataclass(frozen=True)
+class Group:
+    """Variants that were measured in turn, with one memory and one size of a chunk (bytes).
+
+    Attributes:
+        amount: what each run copied.
+        series: one for each variant, what the others are held to first.
+        latency_ns: percentiles of single reads and writes, as the tool tells them.
+    """
+
+    memory: Memory
+    size: int
+    amount: Amount
+    series: list[Series]
+    latency_ns: dict[str, dict[str, int]]
+
+
+def memories(session: Session) -> list[Memory]:
+    """Return what can be copied through: one drive's memory, that of all others, and RAM."""
+    drives = [drive.serial for drive in session.topology.drives]
+    of_drives = [name for name in session.nodes if name in drives]
+    others = [name for name in session.nodes if name not in drives]
+    chosen = [Memory(f"CMB of {name}", session.nodes[name]) for name in sorted(of_drives)[:1]]
+    chosen += [Memory(name, session.nodes[name]) for name in sorted(others)]
+    return [*chosen, Memory("host RAM", "")]
+
+
+def measure(session: Session, plan: Plan, report: Callable[[Group], None]) -> Iterator[Group]:
+    """Yield groups as they are measured; each is reported first.
+
+    Raises:
+        CheckFailed: a program failed; its words are in the message.
+    """
+    for memory in memories(session):
+        for size in SIZES:
+            group = _group(session, plan, memory, size)
+            report(group)
+            yield group
+
+
+def _group(session: Session, plan: Plan, memory: Memory, size: int) -> Group:
+    trial = Amount(max(TRIAL // size, 1), 1)
+    rate = _told(session, memory, size, trial)["throughput"]
+    room = min(drive.drive_bytes for drive in session.topology.drives)
+    much = amount(plan, size, rate, room)
+    series = [Series(variant) for variant in variants(plan, memory, size)]
+    for turn in range(plan.runs):
+        # Who comes first changes, should the one after have it better, or worse.
+        for item in series[turn % len(series) :] + series[: turn % len(series)]:
+            item.rates.append(_rate(session, item.variant, memory, size, much))
+    told = _told(session, memory, size, much)
+    return Group(memory, size, much, series, told["latency_ns"])
+
+
+def _command(session: Session, variant: Variant, memory: Memory, size: int, chunks: int) -> str:
+    source, destination = (session.drive(drive.serial).block for drive in session.topology.drives)
+    words = [f"/bin/{variant.program}", source, destination]
+    words += [memory.node] if memory.node else []
+    words += ["-c", str(chunks), "-s", str(size), *variant.options]
+    return shlex.join(words)
+
+
+def _told(session: Session, memory: Memory, size: int, much: Amount) -> dict[str, Any]:
+    """Return the tool's own report of one copy."""
+    command = f"{_command(session, BASE, memory, size, much.chunks)} --json"
+    answer = session.guest.console.run(command, session.timeouts.copy)
+    for line in answer.output.splitlines():
+        if line.startswith("{") and answer.status == 0:
+            report: dict[str, Any] = json.loads(line)
+            return report
+    raise CheckFailed(f"`{command}` ended with {answer.status}: {answer.output.strip()}")
+
+
+def _rate(session: Session, variant: Variant, memory: Memory, size: int, much: Amount) -> float:
+    """Return bytes per second, by the guest's clock: that is the same for every program."""
+    command = _command(session, variant, memory, size, much.chunks)
+    timed = (
+        f"read a x </proc/uptime; for i in $(seq {much.times}); do "
+        f"{command} >/run/bench.log 2>&1 || {{ s=$?; cat /run/bench.log; exit $s; }}; done; "
+        "read b x </proc/uptime; echo $a $b"
+    )
+    answer = session.guest.console.run(f"({timed})", session.timeouts.copy)
+    if answer.status != 0:
+        raise CheckFailed(f"`{command}` ended with {answer.status}: {answer.output.strip()}")
+    begin, end = map(float, answer.output.split()[-2:])
+    # The clock has hundredths: less than one of them is as good as one.
+    return much.chunks * much.times * size / max(end - begin, 0.01)

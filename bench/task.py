@@ -1,0 +1,111 @@
+"""What doit runs to measure how fast the tool is."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from bench.guest import image_with, machine, ready
+from bench.measure import Group, measure
+from bench.plan import AGAINST, OURS, Plan
+from bench.report import Subject, compared, print_group, print_head, write_reports
+from boot.artifacts import Artifacts, built_in
+from boot.drives import image_paths
+from boot.qemu import QEMU, Vm
+from boot.topology import Topology, load_topology
+from host.errors import SettingError
+from host.files import remove, require_space, sha256_file
+from host.process import output_of
+from host.tools import require_programs
+from kernel.choice import announce
+from kernel.selection import Selection
+from rootfs.initramfs import ImageFile
+from settings.paths import Workspace
+
+SPACE_FOR_LOGS = 8 << 20  # bytes
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What is booted and measured.
+
+    Attributes:
+        workspace: the build.
+        topology: the machine to boot it on.
+        cpu: QEMU CPU model.
+        accel: the setting: ``auto``, ``kvm`` or ``tcg``.
+        against: a static program that takes the same arguments; None to measure ours alone.
+        folder: gets figures and logs; emptied first.
+    """
+
+    workspace: Workspace
+    topology: Topology
+    cpu: str
+    accel: str
+    against: Path | None
+    folder: Path
+
+
+def run(selection: Selection) -> None:
+    """Boot once, measure, print the table, write it to ``build/<kernel>/bench/<topology>/``.
+
+    Raises:
+        LabError: a setting, the guest, or a program that failed in it.
+    """
+    require_programs(QEMU)
+    if text := announce(selection.choice):
+        print(text)
+    settings = selection.settings
+    topology = load_topology(selection.topology_file)
+    bench = Bench(
+        workspace=selection.workspace,
+        topology=topology,
+        cpu=settings.cpu or topology.cpu,
+        accel=settings.accel,
+        against=settings.against,
+        folder=selection.run_dir("bench"),
+    )
+    groups = measured(bench, Plan(against=settings.against is not None, runs=settings.runs))
+    for line in compared(groups):
+        print(f"   ours / {settings.against}: {line}")
+    print(f"   bench.md, bench.json: {bench.folder}", flush=True)
+
+
+def measured(bench: Bench, plan: Plan) -> list[Group]:
+    """Boot once, measure and write the figures.
+
+    Raises:
+        LabError: the other program cannot be used, the guest did not come up, a program failed.
+    """
+    if bench.against and not bench.against.is_file():
+        raise SettingError(f"against={bench.against} is no file", hint="name a program")
+    remove(bench.folder)
+    bench.folder.mkdir(parents=True)
+    require_space(bench.folder, SPACE_FOR_LOGS)
+    artifacts = built_in(bench.workspace)
+    if bench.against:
+        more = [ImageFile(f"/bin/{AGAINST}", bench.against, "755")]
+        image = image_with(bench.workspace, more, bench.folder)
+        artifacts = replace(artifacts, initramfs=image)
+    vm = machine(artifacts, bench.topology, bench.cpu, bench.accel, bench.folder)
+    # Nothing is traced: that would be measured, too.
+    with ready(vm, bench.folder, artifacts.release) as session:
+        print_head()
+        groups = list(measure(session, plan, print_group))
+    write_reports(_subject(bench, vm, artifacts), groups, bench.folder)
+    for image in image_paths(bench.topology, bench.folder).values():
+        remove(image)
+    return groups
+
+
+def _subject(bench: Bench, vm: Vm, artifacts: Artifacts) -> Subject:
+    programs = {OURS: bench.workspace.tool}
+    if bench.against:
+        programs[AGAINST] = bench.against
+    return Subject(
+        kernel=artifacts.release,
+        topology=bench.topology.name,
+        accel=vm.accel,
+        cpu=vm.cpu,
+        qemu=output_of([QEMU, "--version"]).split("\n", 1)[0],
+        programs={name: sha256_file(path) for name, path in programs.items()},
+        against=bench.against.name if bench.against else "",
+    )

@@ -1,0 +1,246 @@
+"""A copy made by a user's own tool, of which nothing is known: what it says is never needed.
+
+It is called as the existing p2pmem-test is (READ WRITE [P2PMEM] -c CHUNKS -s SIZE --check), with
+``--json`` and ``--seed`` if its ``--help`` names them. Where on the drives it works cannot be
+asked for: ``-o`` is a place on the drives for ours, and one in the memory for the existing tool. So
+all copies begin at byte 0, and the host looks at the drives after each of them.
+
+The witnesses are the other two. Before each copy the host fills both ranges, each with data that is
+nowhere else: afterwards they are the same only if something was copied. How the data went is in
+QEMU's trace. What the tool does through host RAM before and after the copy is its own business.
+"""
+
+import hashlib
+import json
+import re
+import shlex
+from collections import Counter
+from dataclasses import replace
+
+from boot.console import Answer
+from boot.policy import MapType
+from boot.trace import Memory, Transfer, copy_window, processor_accesses, total, transfers
+from verify.check import CheckFailed, require
+from verify.copy_check import (
+    Sums,
+    kinds,
+    memory_words,
+    predictions,
+    readable,
+    refusal_line,
+    remembers,
+    watched,
+)
+from verify.images import first_difference, repeated_block, unchanged_since
+from verify.path import follow_window
+from verify.record import CopyRecord, Expected
+from verify.scenario import Copy, Scenario
+from verify.session import Session
+
+OPTIONS = ("--json", "--seed")
+NOT_STARTED = (126, 127)  # the shell's exit codes
+RESULTS = ("match", "mismatch", "refused", "copied", "error")  # of our tool's JSON
+KEPT = 2000  # characters of what it printed, for the report
+
+
+def for_own_tool(scenario: Scenario) -> Scenario:
+    """Return a scenario as a tool can do it that cannot be told a place on the drives."""
+    steps = scenario.steps
+    at_start = (replace(step, offset=0) if isinstance(step, Copy) else step for step in steps)
+    return replace(scenario, steps=tuple(at_start))
+
+
+def check_own_copy(session: Session, copy: Copy) -> str:
+    """Have the user's own tool do one copy, and check what happened, whatever the tool says."""
+    predicted = predictions(session, copy)
+    allowed = MapType.NOT_SUPPORTED not in predicted.values()
+    command = tool_command(session, copy)
+    before = {serial: _fill(session, copy, serial) for serial in (copy.source, copy.destination)}
+    session.trace.take()
+    answer = _run(session, copy, command)
+    lines = session.trace.take()
+    moved = list(transfers(lines, session.bars))
+    word = _word(answer.output)
+    session.copies.append(
+        CopyRecord(
+            copy,
+            {client: kind.value for client, kind in predicted.items()},
+            allowed,
+            word or {"exit_status": answer.status, "output": answer.output[-KEPT:]},
+            readable(session, total(moved)),
+            remembers=remembers(session, copy),
+        )
+    )
+    expected = session.copies[-1].expected
+    heard = _heard(word, answer, expected.value)
+    if expected is Expected.REFUSED:
+        return f"{_refused(session, copy, moved, before)}; {heard}"
+    seen = _traced(session, copy, moved)
+    by_processors = processor_accesses(lines, copy_window(moved))
+    require(
+        by_processors == 0,
+        f"processors accessed {by_processors} bytes of the memory that the data went through",
+    )
+    if expected is Expected.MISMATCH:
+        return f"{seen}; {_require_other_data(session, copy)}; {heard}"
+    return f"{seen}; {_compared(session, copy, before)}; {heard}"
+
+
+def all_compared(session: Session, scenario: Scenario) -> str:
+    """Every copy was tried; the host has looked at the drives after each of them."""
+    tried = [record.copy for record in session.copies]
+    missing = [copy.title for copy in scenario.copies if copy not in tried]
+    require(scenario.copies, "no copy was planned")
+    require(not missing, f"never done: {'; '.join(missing)}")
+    return f"{len(tried)} copies, the drives were compared after each"
+
+
+def tool_command(session: Session, copy: Copy) -> str:
+    """Return the command line for a copy, with no option that the tool does not know.
+
+    Raises:
+        CheckFailed: the tool does not start.
+    """
+    if session.tool_options is None:
+        session.tool_options = _options(session)
+    words = [
+        "p2pmem-test",
+        session.drive(copy.source).block,
+        session.drive(copy.destination).block,
+        *memory_words(session, copy),
+        "-c", str(copy.chunks),
+        "-s", str(copy.chunk_size),
+        "--check",
+    ]  # fmt: skip
+    if "--seed" in session.tool_options:
+        words += ["--seed", str(copy.seed)]
+    if "--json" in session.tool_options:
+        words += ["--json"]
+    return shlex.join(words)
+
+
+def _options(session: Session) -> frozenset[str]:
+    answer = session.guest.console.run("p2pmem-test --help", session.timeouts.command)
+    require(
+        answer.status not in NOT_STARTED,
+        f"your tool does not start ({answer.status}): {answer.output.strip()}",
+    )
+    return frozenset(name for name in OPTIONS if re.search(rf"{name}\b", answer.output))
+
+
+def _fill(session: Session, copy: Copy, serial: str) -> bytes:
+    """Fill the range of a copy on one drive; every block of it is unlike all others."""
+    seed = f"{serial} {copy.seed} {copy.title}".encode()
+    data = hashlib.shake_128(seed).digest(copy.length)
+    session.images.put(serial, copy.offset, data)
+    return data
+
+
+def _run(session: Session, copy: Copy, command: str) -> Answer:
+    qmp = session.guest.qmp
+    for event in watched(session, copy):
+        qmp.trace(event, enable=True)
+    answer = session.guest.console.run(command, session.timeouts.copy)
+    for event in watched(session, copy):
+        qmp.trace(event, enable=False)
+    return answer
+
+
+def _word(output: str) -> dict[str, object]:
+    """Return the tool's report, if it makes one that says what ours does; else nothing."""
+    for line in output.splitlines():
+        if not line.startswith("{"):
+            continue
+        try:
+            data = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(data, dict) and data.get("result") in RESULTS:
+            return data
+    return {}
+
+
+def _heard(word: dict[str, object], answer: Answer, expected: str) -> str:
+    """Return what is made of the tool's own word.
+
+    Raises:
+        CheckFailed: we understand it, and it is not what it should be.
+    """
+    if not word:
+        return (
+            "the tool's own word was not used: no JSON with a result on stdout; "
+            f"exit status {answer.status}"
+        )
+    require(word["result"] == expected, f"your tool reports {word['result']!r}")
+    return f"the tool says so too: {word['result']}, exit status {answer.status}"
+
+
+def _traced(session: Session, copy: Copy, moved: list[Transfer]) -> str:
+    """Compare what went through peer memory with what should have gone there."""
+    window = copy_window(moved)
+    through_peers = total(item for item in moved if item.memory is not Memory.RAM)
+    expected = _expected(session, copy)
+    require(
+        through_peers == expected,
+        f"QEMU traced {readable(session, through_peers)}, expected {readable(session, expected)}",
+    )
+    if copy.memory == "host":
+        return f"{copy.length} bytes through host RAM, none peer to peer"
+    through_ram = sum(item.length for item in window if item.memory is Memory.RAM)
+    require(through_ram == 0, f"{through_ram} bytes went through host RAM during the copy")
+    follow_window(copy, window)
+    return f"{kinds(session, window)} of {copy.length} copied"
+
+
+def _expected(session: Session, copy: Copy) -> Sums:
+    sums: Sums = Counter()
+    if copy.memory == "host":
+        return sums
+    for command, client in (("read", copy.source), ("write", copy.destination)):
+        memory = Memory.OWN if client == copy.provider else Memory.PEER
+        sums[command, memory, session.function(copy.provider).bdf] += copy.length
+    return sums
+
+
+def _compared(session: Session, copy: Copy, before: dict[str, bytes]) -> str:
+    """Compare the copied ranges on the host, as they are now."""
+    source = session.images.now(copy.source, copy.offset, copy.length)
+    destination = session.images.now(copy.destination, copy.offset, copy.length)
+    if source != destination:
+        where = first_difference(source, destination)
+        changed = destination != before[copy.destination]
+        raise CheckFailed(
+            f"host: byte {copy.offset + where} of {copy.destination} is not that of {copy.source}"
+            + ("" if changed else f"; nothing was written to {copy.destination} at all")
+        )
+    again = repeated_block(set(), source)
+    require(
+        again is None,
+        f"the block at byte {copy.offset + (again or 0)} of {copy.source} is the same as another "
+        "one, so that memory that does not keep its data might not show: write data that differs "
+        "from block to block, or none (what is on the drive does)",
+    )
+    own = source == before[copy.source]
+    return "host: the ranges are the same" + (", with the host's own data" if own else "")
+
+
+def _require_other_data(session: Session, copy: Copy) -> str:
+    """What went through memory that does not remember must not be the same on the host."""
+    source = session.images.now(copy.source, copy.offset, copy.length)
+    destination = session.images.now(copy.destination, copy.offset, copy.length)
+    same = unchanged_since(source, destination)
+    require(
+        same is None,
+        f"host: the block at byte {copy.offset + (same or 0)} is the same on both drives, although "
+        f"the memory of {copy.provider} does not remember",
+    )
+    return "host: no block is the same, as it must be: this memory does not remember"
+
+
+def _refused(session: Session, copy: Copy, moved: list[Transfer], before: dict[str, bytes]) -> str:
+    """The kernel has to refuse: nothing goes to a peer's memory, nothing new to the destination."""
+    peer = total(item for item in moved if item.memory is Memory.PEER)
+    require(not peer, f"QEMU traced {readable(session, peer)} although the kernel refused")
+    now = session.images.now(copy.destination, copy.offset, copy.length)
+    require(now == before[copy.destination], f"{copy.destination} was written all the same")
+    return f"refused, as predicted; the kernel says once for a pair: {refusal_line(session, copy)}"
