@@ -7,16 +7,17 @@ from pathlib import Path
 import pytest
 
 from boot.artifacts import built_in
+from boot.outcome import Outcome
 from boot.topology import load_topology
 from kernel.external import build_module
 from kernel.kbuild import Kbuild
 from settings.paths import CONFIGS, PROJECT, Workspace, accel_cache
-from tests.lifecycle.cases import all_cases
+from tests.lifecycle.cases import Case, all_cases
 from tests.lifecycle.limits import is_instrumented
 from tests.lifecycle.mutations import MUTATIONS, Mutation, mutate
 from tests.lifecycle.program import pack_image
 from tests.lifecycle.report import print_result
-from tests.lifecycle.suite import DOWN, LEAKS, Inputs, Result, Suite, Work
+from tests.lifecycle.suite import BOOT, DOWN, LEAKS, Inputs, Result, Suite, Work
 from tests.lifecycle.task import TOPOLOGY, orders
 
 pytestmark = pytest.mark.kernel
@@ -52,6 +53,49 @@ def test_every_case_passes(workspace: Workspace, tmp_path: Path) -> None:
     assert [result.name for result in results if not result.passed] == []
     names = {result.name for result in results}
     assert names == {case.name for case in all_cases()} | {LEAKS, DOWN}
+
+
+def acting(name: str, command: str) -> Work:
+    """Return a case that runs one command in the guest."""
+    return Work(Case(name, lambda bench, _seed: bench.run(command)), SEED)
+
+
+def test_what_a_case_leaves_behind_is_found_and_the_next_one_gets_a_new_guest(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    image = pack_image(workspace, tmp_path / "image")
+    hold = "p2pmem-lifecycle hold mapping /run/left /dev/p2pmem0 /dev/nvme1n1"
+    work = [
+        acting("panics", "echo c >/proc/sysrq-trigger"),
+        acting("complains", "echo 'WARNING: made up' >/dev/kmsg"),
+        acting("leaks", hold),
+        acting("unbinds", "echo 0000:04:00.0 >/sys/bus/pci/drivers/nvme/unbind"),
+        acting("does nothing", "true"),
+    ]
+
+    results = run(workspace, image, tmp_path / "run", work)
+
+    outcomes = {result.name: (result.outcome, result.detail) for result in results}
+    assert outcomes["panics"][0] is Outcome.PANIC
+    assert outcomes["complains"][0] is Outcome.WARNING
+    assert "WARNING: made up" in outcomes["complains"][1]
+    assert "available of 0000:03:00.0 is" in outcomes["leaks"][1]
+    assert "there is no /dev/p2pmemN of 0000:04:00.0 any more" in outcomes["unbinds"][1]
+    assert outcomes["does nothing"][0] is Outcome.PASSED
+    assert len({result.log for result in results}) == len(work)
+
+
+def test_a_module_that_does_not_load_is_one_failure_and_not_one_for_each_case(
+    workspace: Workspace, kbuild: Kbuild, tmp_path: Path
+) -> None:
+    faulty = PROJECT / "tests/fixtures/faulty_module"
+    build_module(kbuild, faulty, tmp_path / "module", tmp_path / "module.log")
+    image = pack_image(workspace, tmp_path / "image", tmp_path / "module/p2pmem_pci.ko")
+
+    (result,) = run(workspace, image, tmp_path / "run", next(orders(SEED)))
+
+    assert (result.name, result.outcome) == (BOOT, Outcome.FAILED)
+    assert "No such device" in result.detail
 
 
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda item: item.name)

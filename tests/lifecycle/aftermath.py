@@ -1,5 +1,6 @@
 """What has to be true after every single case."""
 
+import re
 import shlex
 
 from boot.kernel_log import Complaint
@@ -75,7 +76,7 @@ def check_leaks(bench: Bench) -> str:
     report = bench.run(f"cat {KMEMLEAK}", seconds)
     leaks = [line for line in report.splitlines() if line.startswith("unreferenced object")]
     if leaks:
-        where = " < ".join(line.split()[-1] for line in report.splitlines() if "+0x" in line)
+        where = " < ".join(re.findall(r"(\w+)\+0x", report))
         raise Complained(Complaint(Outcome.WARNING, f"{len(leaks)} leaks: {where[:600]}"))
     said = "\n".join(bench.guest.log.lines)
     require("kmemleak: Kernel memory leak detector disabled" not in said, "kmemleak gave up")

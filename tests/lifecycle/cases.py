@@ -14,7 +14,6 @@ MAIN = "main"
 # On kernels whose lockdep complains about this reset (known.py) lockdep is off from then on: no
 # other case may come after it in the same guest.
 RESETS = "resets"
-FUZZING = ("fuzz", "fuzz-revoke", "race-fault", "race-map")
 
 
 @dataclass(frozen=True)

@@ -8,15 +8,18 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from boot.console import Answer
 from boot.outcome import Outcome
 from boot.topology import load_topology
 from host.progress import Progress
 from kernel.source import SourceRecord
 from settings.paths import CONFIGS, PROJECT
 from tests.lifecycle import drives
+from tests.lifecycle.aftermath import Complained, check_leaks
 from tests.lifecycle.bench import State, parse_state
 from tests.lifecycle.cases import INSIDE, MAIN, RESETS, all_cases
 from tests.lifecycle.events import EVENTS
@@ -28,6 +31,7 @@ from tests.lifecycle.program import GUEST, NAME
 from tests.lifecycle.report import Report, print_summary, write_report
 from tests.lifecycle.suite import Result, Suite, Work
 from tests.lifecycle.task import orders, soak_until
+from verify.check import CheckFailed
 
 STATE = (
     "node p2pmem0 0000:03:00.0 100\nnode p2pmem1 0000:04:00.0 200\ndrive d1 0000:03:00.0 nvme0n1"
@@ -170,6 +174,43 @@ def test_a_data_race_is_excused_unless_the_module_is_in_it() -> None:
     assert [item.known for item in examine([*race, " p2pmem_mmap+0x1/0x2 [p2pmem_pci]"], "")] == [
         None
     ]
+
+
+class FakeBench:
+    """Answers as a guest with kmemleak would."""
+
+    def __init__(self, report: str, log: list[str]) -> None:
+        self.report = report
+        self.limits = limits_for("kvm", instrumented=False)
+        self.guest = SimpleNamespace(log=SimpleNamespace(lines=log))
+
+    def ask(self, command: str, _seconds: float | None = None) -> Answer:
+        assert command.startswith("test -e /sys/kernel/debug/kmemleak")
+        return Answer(0, "")
+
+    def run(self, command: str, _seconds: float | None = None) -> str:
+        return self.report if command.startswith("cat ") else ""
+
+
+LEAK = """unreferenced object 0xffff888007a4d780 (size 96):
+  comm "p2pmem-lifecycl", pid 60, jiffies 4294899
+  backtrace (crc 5d5d7b0a):
+    [<ffffffff812a36c1>] __kmalloc_cache_noprof+0x1b1/0x250
+    [<ffffffffa0002f3b>] p2pmem_mmap+0x5b/0x2a0 [p2pmem_pci]
+"""
+
+
+def test_memory_that_nobody_refers_to_is_a_complaint() -> None:
+    assert check_leaks(FakeBench("", [])) == "no leak"  # type: ignore[arg-type]
+    with pytest.raises(Complained, match=r"1 leaks: .*p2pmem_mmap") as caught:
+        check_leaks(FakeBench(LEAK, []))  # type: ignore[arg-type]
+    assert caught.value.outcome is Outcome.WARNING
+
+
+def test_a_leak_detector_that_gave_up_has_found_nothing() -> None:
+    log = ["[ 1.0] kmemleak: Kernel memory leak detector disabled"]
+    with pytest.raises(CheckFailed, match="kmemleak gave up"):
+        check_leaks(FakeBench("", log))  # type: ignore[arg-type]
 
 
 def test_limits_are_longer_where_the_kernel_is_slow(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@
 #include "lifecycle.h"
 
 static int made, failed;
+static bool quiet;
 
 bool check(bool passed, const char *fmt, ...)
 {
@@ -16,6 +17,8 @@ bool check(bool passed, const char *fmt, ...)
 
 	made++;
 	failed += !passed;
+	if (passed && quiet)
+		return true;
 	printf("%sok %d - ", passed ? "" : "not ", made);
 	va_start(args, fmt);
 	vprintf(fmt, args);
@@ -55,10 +58,14 @@ int checks_failed(void)
 	return failed;
 }
 
-/* For a child: what its parent has found is not its own. */
-void checks_forget(void)
+/*
+ * For a child: what its parent has found is not its own. It only tells what is
+ * wrong, for a serial console is slow and there may be a thousand children.
+ */
+void checks_of_child(void)
 {
 	failed = 0;
+	quiet = true;
 }
 
 const char *errno_name(int error)

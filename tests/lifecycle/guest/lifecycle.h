@@ -48,7 +48,7 @@ bool check(bool passed, const char *fmt, ...) PRINTF(2);
 void note(const char *fmt, ...) PRINTF(1);
 void die(const char *fmt, ...) PRINTF(1) NORETURN;
 int checks_failed(void);
-void checks_forget(void);
+void checks_of_child(void);
 const char *errno_name(int error);
 
 /* process.c */

@@ -40,7 +40,7 @@ pid_t spawn(void (*body)(void *), void *data)
 	if (pid < 0)
 		die("fork: %s", strerror(errno));
 	if (pid == 0) {
-		checks_forget();
+		checks_of_child();
 		body(data);
 		_exit(checks_failed() ? 1 : 0);
 	}
