@@ -3,7 +3,7 @@
 from contextlib import ExitStack
 from dataclasses import dataclass
 
-from tests.lifecycle.bench import SLOW, TRICKLE, UNLIMITED, Bench
+from tests.lifecycle.bench import TRICKLE, UNLIMITED, Bench
 from tests.lifecycle.events import KILLS, RESET, Ended, Event
 from verify.check import require
 
@@ -76,7 +76,9 @@ def cross(bench: Bench, holder: Holder, event: Event) -> str:
     with ExitStack() as stack:
         if holder.transfers:
             # QEMU itself waits for its own requests when it resets a drive.
-            stack.enter_context(bench.throttled(drive, SLOW if holder.own else TRICKLE))
+            stack.enter_context(
+                bench.throttled(drive, bench.limits.rate if holder.own else TRICKLE)
+            )
         held = ["hold", holder.kind, OUT, bench.node, bench.block(drive)]
         process = bench.program(*held).strip()
         event.start(bench, process)
