@@ -26,6 +26,9 @@ TASKS = {
     "logs": "build",
     "boot": "boot",
     "verify": "verify",
+    "lifecycle": "lifecycle",
+    "lifecycle-image": "lifecycle",
+    "soak": "soak",
 }
 
 

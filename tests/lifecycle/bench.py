@@ -17,7 +17,6 @@ PROGRAM = "p2pmem-lifecycle"
 MODULE = "p2pmem_pci"
 SYSFS = "/sys/bus/pci"
 TRICKLE = 64 << 10  # bytes per second: a transfer of 2 MiB then takes half a minute
-SLOW = 512 << 10  # bytes per second: the same transfer takes three seconds
 UNLIMITED = 0
 
 

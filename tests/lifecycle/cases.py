@@ -5,7 +5,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 
-from tests.lifecycle.bench import SLOW, Bench
+from tests.lifecycle.bench import PROGRAM, Bench
 from tests.lifecycle.events import EVENTS, RESET, Event
 from tests.lifecycle.holders import HOLDERS, Holder, cross
 from verify.check import CheckFailed
@@ -51,9 +51,9 @@ class Inside:
         Raises:
             CheckFailed: a check in the guest failed; has the lines that say so.
         """
-        words = ["p2pmem-lifecycle", "case", self.name, bench.node, bench.block(bench.peer)]
+        words = [PROGRAM, "case", self.name, bench.node, bench.block(bench.peer)]
         command = " ".join([*words, str(seed), str(self.rounds)])
-        throttled = bench.throttled(bench.peer, SLOW) if self.slow else nullcontext()
+        throttled = bench.throttled(bench.peer, bench.limits.rate) if self.slow else nullcontext()
         with throttled:
             answer = bench.ask(command, bench.limits.case)
         if answer.status:

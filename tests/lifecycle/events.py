@@ -9,12 +9,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from boot.qmp import QmpError
-from tests.lifecycle.bench import MODULE, SYSFS, Bench
+from tests.lifecycle.bench import MODULE, PROGRAM, SYSFS, Bench
 from verify.check import CheckFailed, require
 
 OUT = "/run/event"
 EJECT_STEP = 0.05  # seconds between two looks whether QEMU has let go of a device
-NOBODY = "0"  # in place of a process
 
 
 @dataclass(frozen=True)
@@ -42,8 +41,8 @@ class Event:
 
     Attributes:
         name: what it is called.
-        words: what ``p2pmem-lifecycle event OUT`` gets; the second argument is the holder's
-            process.
+        words: what ``p2pmem-lifecycle event OUT`` gets, as a shell reads it; the second argument
+            stands for the holder's process.
         revokes: whether the function's memory is taken from its holders.
         error: the errno that it has to end with.
         orderly: whether transfers come to a good end; else they only have to end.
@@ -59,16 +58,13 @@ class Event:
     from_host: Callable[[Bench], None] = _nothing
     undo: Callable[[Bench], None] = _nothing
 
-    def start(self, bench: Bench, holder: str = NOBODY) -> None:
-        """Let it begin; returns at once."""
-        bench.program("event", OUT, *self.words(bench, holder))
-        self.from_host(bench)
+    def command(self, bench: Bench, holder: str) -> str:
+        """Return the command that lets it begin in the guest, and ends at once."""
+        return " ".join([PROGRAM, "event", OUT, *self.words(bench, holder)])
 
     def ended(self, bench: Bench, seconds: float) -> Ended | None:
         """Wait for its end; returns None if it does not come."""
-        answer = bench.ask(
-            f"p2pmem-lifecycle await {OUT} {seconds}", seconds + bench.limits.command
-        )
+        answer = bench.ask(f"{PROGRAM} await {OUT} {seconds}", seconds + bench.limits.command)
         if answer.status:
             return None
         begin, end = (line.split() for line in answer.output.splitlines())
@@ -92,8 +88,6 @@ class Event:
 
 def _doing(bench: Bench, who: str, process: str) -> str:
     """Tell what a process of the guest is at, as far as the kernel says so."""
-    if process == NOBODY:
-        return f"{who} is none"
     at = f"/proc/{process}"
     # /proc/PID/stack is there only on kernels with stack traces.
     answer = bench.ask(

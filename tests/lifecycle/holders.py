@@ -1,13 +1,15 @@
 """Who holds what while something happens to it, and what becomes of it."""
 
+import shlex
 from contextlib import ExitStack
 from dataclasses import dataclass
 
-from tests.lifecycle.bench import SLOW, TRICKLE, UNLIMITED, Bench
+from tests.lifecycle.bench import PROGRAM, TRICKLE, UNLIMITED, Bench
 from tests.lifecycle.events import KILLS, RESET, Ended, Event
 from verify.check import require
 
 OUT = "/run/holder"
+PROCESS = "/run/holder.process"
 # How long an event that has to wait for a transfer is watched waiting, and how long one that has
 # not to may take to begin before the transfer is let go on.
 WATCHED = 0.4  # seconds
@@ -76,10 +78,16 @@ def cross(bench: Bench, holder: Holder, event: Event) -> str:
     with ExitStack() as stack:
         if holder.transfers:
             # QEMU itself waits for its own requests when it resets a drive.
-            stack.enter_context(bench.throttled(drive, SLOW if holder.own else TRICKLE))
-        held = ["hold", holder.kind, OUT, bench.node, bench.block(drive)]
-        process = bench.program(*held).strip()
-        event.start(bench, process)
+            stack.enter_context(
+                bench.throttled(drive, bench.limits.rate if holder.own else TRICKLE)
+            )
+        held = [PROGRAM, "hold", holder.kind, OUT, bench.node, bench.block(drive)]
+        # In one go: on a busy machine the way here and back outlasts a transfer.
+        process = bench.run(
+            f"{shlex.join(held)} >{PROCESS} && {event.command(bench, f'$(cat {PROCESS})')} && "
+            f"cat {PROCESS}"
+        ).strip()
+        event.from_host(bench)
         if holder.transfers:
             _let_go(bench, holder, event)
         ended = event.finish(bench, process, holder.name)
