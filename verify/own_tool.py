@@ -243,4 +243,5 @@ def _refused(session: Session, copy: Copy, moved: list[Transfer], before: dict[s
     require(not peer, f"QEMU traced {readable(session, peer)} although the kernel refused")
     now = session.images.now(copy.destination, copy.offset, copy.length)
     require(now == before[copy.destination], f"{copy.destination} was written all the same")
-    return f"refused, as predicted; the kernel says once for a pair: {refusal_line(session, copy)}"
+    words = refusal_line(session, copy.provider, copy.source, copy.destination)
+    return f"refused, as predicted; the kernel says once for a pair: {words}"
