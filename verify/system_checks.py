@@ -161,7 +161,7 @@ def found_nodes(session: Session, known: Collection[str] = ()) -> dict[str, str]
     Raises:
         CheckFailed: one is no such device, or belongs to none of the providers, or two to one.
     """
-    found = {}
+    found: dict[str, str] = {}
     by_bdf = {session.function(item.name).bdf: item.name for item in session.published}
     for line in session.run(LIST_NODES).splitlines():
         name, bdf, numbers = line.split()

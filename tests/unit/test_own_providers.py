@@ -16,6 +16,7 @@ from verify.record import Expected
 from verify.scenario import Copy
 from verify.session import Session
 
+REACH = 1 << 20  # bytes, of the longest copy
 COPY = Copy("p2pmem", "forgetful", ONE, TWO, 2, 4096, 0, 7)
 DATA = hashlib.shake_128(b"what the tool writes").digest(COPY.length)
 NOTHING = bytes(COPY.length)
@@ -55,7 +56,7 @@ def copied(folder: Path, destination: bytes | None, says: str) -> Session:
 @pytest.mark.parametrize("says", ["done\n", '{"result": "mismatch"}\n'])
 def test_own_tool_on_memory_that_does_not_remember(tmp_path: Path, says: str) -> None:
     session = copied(tmp_path, NOTHING, says)
-    assert "host: every block is different, as it must be" in check_own_copy(session, COPY)
+    assert "host: every block is different, as it must be" in check_own_copy(session, COPY, REACH)
     assert session.copies[0].expected is Expected.MISMATCH
 
 
@@ -72,7 +73,7 @@ def test_own_tool_that_is_too_content(
     tmp_path: Path, destination: bytes | None, says: str, words: str
 ) -> None:
     with pytest.raises(CheckFailed, match=words):
-        check_own_copy(copied(tmp_path, destination, says), COPY)
+        check_own_copy(copied(tmp_path, destination, says), COPY, REACH)
 
 
 READS = [
