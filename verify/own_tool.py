@@ -7,8 +7,8 @@ all copies begin at byte 0, and the host looks at the drives after each of them.
 
 The witnesses are the other two. Before each copy the host fills both ranges, each with data that is
 nowhere else: afterwards they are the same only if something was copied. How the data went is in
-QEMU's trace. What the tool does through host RAM before the copy, and what it reads after it, is its
-own business; writing after it would make good what the copy has spoilt.
+QEMU's trace. What the tool does through host RAM before the copy, and what it reads after it, is
+its own business; writing after it would make good what the copy has spoilt.
 """
 
 import hashlib
