@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Processes that share a mapping, inherit it, or come and go. */
+#include <fcntl.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -103,7 +104,10 @@ void case_fork_child_first(const struct place *place)
 	close(fd);
 }
 
-/* The new program asks for the cases: it must not have the memory any more. */
+/*
+ * The gate is closed by exec: what comes before it tells that there was a
+ * mapping, its end that there is another program now.
+ */
 static void become_another_program(void *data)
 {
 	struct family *family = data;
@@ -111,8 +115,9 @@ static void become_another_program(void *data)
 	void *memory = memory_map(fd, SIZE);
 
 	paint(memory, SIZE, family->place->seed);
-	dup2(family->gate[1], STDOUT_FILENO);
-	execl("/bin/sleep", "sleep", "30", NULL);
+	if (available(family->place) == family->before - SIZE &&
+	    write(family->gate[1], "m", 1) == 1)
+		execl("/bin/sleep", "sleep", "30", NULL);
 	_exit(127);
 }
 
@@ -122,18 +127,20 @@ void case_exec_program(const struct place *place)
 		.place = place,
 		.before = available(place),
 	};
-	char byte;
+	char byte = 0;
 	pid_t pid;
 
-	if (pipe2(family.gate, 0))
+	if (pipe2(family.gate, O_CLOEXEC))
 		die("pipe failed");
 	pid = spawn(become_another_program, &family);
-	check(available_becomes(place, family.before),
-	      "another program does not inherit the memory");
-	kill(pid, SIGKILL);
-	check(reap(pid) == 128 + SIGKILL, "it ran the other program");
 	close(family.gate[1]);
-	check(read(family.gate[0], &byte, 1) == 0, "which printed nothing");
+	check(read(family.gate[0], &byte, 1) == 1 && byte == 'm',
+	      "a process has a mapping");
+	check(read(family.gate[0], &byte, 1) == 0, "it runs another program");
+	check(available_becomes(place, family.before),
+	      "which does not inherit the memory");
+	kill(pid, SIGKILL);
+	check(reap(pid) == 128 + SIGKILL, "and which was still running");
 	close(family.gate[0]);
 }
 
