@@ -11,7 +11,6 @@ from boot.artifacts import Artifacts, built_in
 from boot.drives import image_paths
 from boot.qemu import QEMU, Vm
 from boot.topology import Topology, load_topology
-from host.errors import SettingError
 from host.files import remove, require_space, sha256_file
 from host.process import output_of
 from host.tools import require_programs
@@ -76,8 +75,6 @@ def measured(bench: Bench, plan: Plan) -> list[Group]:
     Raises:
         LabError: the other program cannot be used, the guest did not come up, a program failed.
     """
-    if bench.against and not bench.against.is_file():
-        raise SettingError(f"against={bench.against} is no file", hint="name a program")
     remove(bench.folder)
     bench.folder.mkdir(parents=True)
     require_space(bench.folder, SPACE_FOR_LOGS)
