@@ -9,10 +9,9 @@ from bench.plan import AGAINST, OURS, Plan
 from bench.report import Subject, compared, print_group, print_head, write_reports
 from boot.artifacts import Artifacts, built_in
 from boot.drives import image_paths
-from boot.qemu import QEMU, Vm
+from boot.qemu import QEMU, Vm, version
 from boot.topology import Topology, load_topology
 from host.files import remove, require_space, sha256_file
-from host.process import output_of
 from host.tools import require_programs
 from kernel.choice import announce
 from kernel.selection import Selection
@@ -103,7 +102,7 @@ def _subject(bench: Bench, vm: Vm, artifacts: Artifacts) -> Subject:
         topology=bench.topology.name,
         accel=vm.accel,
         cpu=vm.cpu,
-        qemu=output_of([QEMU, "--version"]).split("\n", 1)[0],
+        qemu=version(),
         programs={name: sha256_file(path) for name, path in programs.items()},
         against=bench.against.name if bench.against else "",
     )
