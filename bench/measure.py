@@ -1,6 +1,5 @@
 """Measure in a running guest: variants in turn, so that what slows one down slows all."""
 
-import json
 import shlex
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -10,6 +9,7 @@ from typing import Any
 from bench.plan import BASE, SIZES, Amount, Memory, Plan, Variant, amount, variants
 from verify.check import CheckFailed
 from verify.session import Session
+from verify.tool_report import json_objects
 
 # Of the drive: the older p2pmem-test takes a range that ends where the drive does for too long.
 ROOM = 0.75
@@ -105,10 +105,9 @@ def _told(session: Session, memory: Memory, size: int, much: Amount) -> dict[str
     """Return the tool's own report of one copy."""
     command = f"{_command(session, BASE, memory, size, much.chunks)} --json"
     answer = session.guest.console.run(command, session.timeouts.copy)
-    for line in answer.output.splitlines():
-        if line.startswith("{") and answer.status == 0:
-            report: dict[str, Any] = json.loads(line)
-            return report
+    told: Iterator[dict[str, Any]] = json_objects(answer.output)
+    if answer.status == 0 and (report := next(told, None)):
+        return report
     raise CheckFailed(f"`{command}` ended with {answer.status}: {answer.output.strip()}")
 
 

@@ -9,11 +9,9 @@ from bench.plan import AGAINST, OURS, Plan
 from bench.report import Subject, compared, print_group, print_head, write_reports
 from boot.artifacts import Artifacts, built_in
 from boot.drives import image_paths
-from boot.qemu import QEMU, Vm
+from boot.qemu import QEMU, Vm, version
 from boot.topology import Topology, load_topology
-from host.errors import SettingError
 from host.files import remove, require_space, sha256_file
-from host.process import output_of
 from host.tools import require_programs
 from kernel.choice import announce
 from kernel.selection import Selection
@@ -76,8 +74,6 @@ def measured(bench: Bench, plan: Plan) -> list[Group]:
     Raises:
         LabError: the other program cannot be used, the guest did not come up, a program failed.
     """
-    if bench.against and not bench.against.is_file():
-        raise SettingError(f"against={bench.against} is no file", hint="name a program")
     remove(bench.folder)
     bench.folder.mkdir(parents=True)
     require_space(bench.folder, SPACE_FOR_LOGS)
@@ -106,7 +102,7 @@ def _subject(bench: Bench, vm: Vm, artifacts: Artifacts) -> Subject:
         topology=bench.topology.name,
         accel=vm.accel,
         cpu=vm.cpu,
-        qemu=output_of([QEMU, "--version"]).split("\n", 1)[0],
+        qemu=version(),
         programs={name: sha256_file(path) for name, path in programs.items()},
         against=bench.against.name if bench.against else "",
     )

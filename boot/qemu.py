@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from boot.topology import Card, Item, Nvme, Topology
+from host.process import output_of
 
 QEMU = "qemu-system-x86_64"
 PROCESSORS = 2
@@ -15,6 +16,15 @@ KERNEL_ARGUMENTS = ("console=ttyS0,115200", "nokaslr", "panic=-1")
 # Added for a guest that is to serve requests on its console: see rootfs/init. With the kernel's
 # own default of 7, whatever its configuration says: a quieter console would hide warnings.
 SERVE = ("p2plab.mode=verify", "loglevel=7")
+
+
+def version() -> str:
+    """Return what QEMU calls itself, with its version.
+
+    Raises:
+        MissingToolError: there is no QEMU.
+    """
+    return output_of([QEMU, "--version"]).split("\n", 1)[0]
 
 
 @dataclass(frozen=True)

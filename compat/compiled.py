@@ -8,8 +8,8 @@ from compat.row import Answer, Row, Subject, must_refuse
 from compat.unpacked import Unpacked
 from host.files import emptied, remove
 from host.process import ProgramFailed, ProgramKilled, run_logged
+from host.sources import mirror, sources_below
 from kernel.environment import PASSED, REPRODUCIBLE
-from kernel.external import mirror, module_sources
 from kernel.fragments import read_config
 from kernel.kbuild import Kbuild
 
@@ -37,7 +37,7 @@ def against_headers(
     """Compile the module of a folder against unpacked headers, with the compiler they ask for."""
     headers = unpacked.headers(subject.name)
     p2pdma = read_config(headers / ".config").get("PCI_P2PDMA") == "y"
-    _fresh(module, output)
+    _copied(module, output)
     argv = ["make", "-C", str(headers), f"M={output}", WARNINGS, f"-j{jobs}", "modules"]
     env = {**REPRODUCIBLE, "PATH": unpacked.path}
     failed = _make_failed(argv, subject, log, env, output)
@@ -49,19 +49,13 @@ def against_headers(
 
 def against_build(subject: Subject, kbuild: Kbuild, module: Path, output: Path, log: Path) -> Row:
     """Compile the module of a folder against a whole kernel that the lab has built."""
-    _fresh(module, output)
+    _copied(module, output)
     argv = kbuild.argv(f"M={output}", WARNINGS, "modules")
     failed = _make_failed(argv, subject, log, REPRODUCIBLE, output)
     row = judged(subject, "", failed, log, module)
     if row.good:
         remove(output)
     return row
-
-
-def _fresh(module: Path, output: Path) -> None:
-    """Have the sources there and nothing else: what is up to date already does not warn again."""
-    emptied(output)
-    mirror(module_sources(module), output)
 
 
 def judged(subject: Subject, refusal: str, failed: bool, log: Path, module: Path) -> Row:
@@ -94,9 +88,15 @@ def _judged(text: str, refusal: str, failed: bool, module: Path) -> tuple[Answer
     return (Answer.NO, f"warns: {warnings[0]}") if warnings else (Answer.YES, "")
 
 
+def _copied(module: Path, output: Path) -> None:
+    """Copy all of a module's folder: of a user's own, nobody knows what the build reads."""
+    emptied(output)
+    mirror(sources_below(module), module, output)
+
+
 def _warnings(text: str, module: Path) -> list[str]:
     """Return the warnings about the module's own files, or about what was linked of them."""
-    names = "|".join(re.escape(path.name) for path in module_sources(module))
+    names = "|".join(re.escape(path.name) for path in sources_below(module))
     own = re.compile(rf"^(?:\S*/)?((?:{names}):\d+:.*warning: .*)$", re.M)
     return [*own.findall(text), *MODPOST.findall(text)]
 

@@ -28,11 +28,11 @@ def build_module(kbuild: "Kbuild", folder: Path, output: Path, log: Path) -> Non
     Raises:
         ProgramFailed: it does not compile; the message has the compiler's words.
     """
-    mirror(module_sources(folder), output)
+    _brought_up_to_date(module_sources(folder), output)
     kbuild.run([f"M={output}", "modules"], title=f"building {folder.name}", log=log)
 
 
-def mirror(sources: list[Path], output: Path) -> None:
+def _brought_up_to_date(sources: list[Path], output: Path) -> None:
     """Copy sources that differ, so that make rebuilds what changed and only that; drop the gone.
 
     Their own times mean nothing to make: a file may be replaced by one that is older.

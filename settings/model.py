@@ -10,6 +10,7 @@ from settings.parse import (
     Root,
     choice,
     existing,
+    existing_file,
     flag,
     fragments,
     kernel,
@@ -120,13 +121,13 @@ SETTINGS = (
         "manifest",
         "",
         "`doit reproduce` rebuilds what this manifest.json of a bundle describes",
-        existing,
+        existing_file("the manifest.json of a bundle"),
     ),
     Setting(
         "against",
         "",
         "a static program that takes p2pmem-test's arguments: `doit bench` compares ours with it",
-        existing,
+        existing_file("a program"),
     ),
     Setting("runs", "5", "how often `doit bench` measures each variant", positive),
     Setting(

@@ -112,6 +112,18 @@ def existing(text: str, root: Root) -> Path | None:
     return path.resolve()
 
 
+def existing_file(what: str) -> Callable[[str, Root], Path | None]:
+    """Return a parser for a file that is there; None for an empty text."""
+
+    def parse(text: str, root: Root) -> Path | None:
+        path = existing(text, root)
+        if path is not None and not path.is_file():
+            raise SettingError(f"{path} is no file", hint=f"give {what}")
+        return path
+
+    return parse
+
+
 def source_folder(*makefiles: str) -> Callable[[str, Root], Path | None]:
     """Return a parser for a folder with at least one of these files; None for an empty text."""
 
@@ -138,21 +150,28 @@ def _path(text: str, root: Root) -> Path:
 def one_word(text: str, _root: Root) -> str:
     """Return a word that can stand on QEMU's command line."""
     if text and not all(sign.isalnum() or sign in "-_.,+=" for sign in text):
-        raise SettingError(f"{text!r} is not a name that QEMU can take")
+        raise SettingError(
+            f"{text!r} is not a name that QEMU can take",
+            hint="qemu-system-x86_64 -cpu help lists them",
+        )
     return text
 
 
 def positive(text: str, _root: Root) -> int:
     """Return a whole number of at least 1."""
     if not (text.isascii() and text.isdigit()) or int(text) < 1:
-        raise SettingError(f"{text!r} is not a whole number of at least 1")
+        raise SettingError(
+            f"{text!r} is not a whole number of at least 1", hint="write it in digits: 1, 2, 3 ..."
+        )
     return int(text)
 
 
 def whole(text: str, _root: Root) -> int:
     """Return a whole number, perhaps 0."""
     if not (text.isascii() and text.isdigit()):
-        raise SettingError(f"{text!r} is not a whole number")
+        raise SettingError(
+            f"{text!r} is not a whole number", hint="write it in digits: 0, 1, 2 ..."
+        )
     return int(text)
 
 

@@ -3,10 +3,10 @@
 (The third, the host's comparison of the drive images, comes after power-off: images.py.)
 """
 
-import json
 import shlex
 from collections import Counter
 
+from boot.console import Answer
 from boot.policy import MapType
 from boot.topology import Provider
 from boot.trace import (
@@ -25,6 +25,7 @@ from verify.path import follow
 from verify.record import CopyRecord, Expected
 from verify.scenario import Copy
 from verify.session import Session
+from verify.tool_report import json_objects
 
 # Exit codes of p2pmem-test.
 STATUS = {Expected.MATCH: 0, Expected.MISMATCH: 1, Expected.REFUSED: 3}
@@ -89,7 +90,18 @@ def _accesses_are_counted(session: Session, copy: Copy) -> bool:
     return _accesses_are_traced(session, copy) and copy.length <= COUNT_ACCESSES_UP_TO
 
 
-def watched(session: Session, copy: Copy) -> tuple[str, ...]:
+def run_watched(session: Session, copy: Copy, command: str) -> Answer:
+    """Run a command that does a copy, while QEMU traces single accesses as far as they are few."""
+    qmp, events = session.guest.qmp, _watched(session, copy)
+    for event in events:
+        qmp.trace(event, enable=True)
+    answer = session.guest.console.run(command, session.timeouts.copy)
+    for event in events:
+        qmp.trace(event, enable=False)
+    return answer
+
+
+def _watched(session: Session, copy: Copy) -> tuple[str, ...]:
     """Return the accesses to trace one by one: all, or those that are few in a large copy."""
     if _accesses_are_counted(session, copy):
         return REGION_EVENTS
@@ -107,15 +119,9 @@ def predictions(session: Session, copy: Copy) -> dict[str, MapType]:
 
 def _run_tool(session: Session, copy: Copy) -> tuple[int, dict[str, object]]:
     command = tool_command(session, copy)
-    qmp = session.guest.qmp
-    for event in watched(session, copy):
-        qmp.trace(event, enable=True)
-    answer = session.guest.console.run(command, session.timeouts.copy)
-    for event in watched(session, copy):
-        qmp.trace(event, enable=False)
-    for line in answer.output.splitlines():
-        if line.startswith("{"):
-            return answer.status, json.loads(line)
+    answer = run_watched(session, copy, command)
+    if told := next(json_objects(answer.output), None):
+        return answer.status, told
     raise CheckFailed(f"`{command}` gave {answer.status} and no JSON: {answer.output.strip()}")
 
 
@@ -163,14 +169,19 @@ def _traced_as_expected(session: Session, copy: Copy, moved: list[Transfer]) -> 
 
 def _expected(session: Session, copy: Copy) -> Sums:
     """Return the bytes that QEMU has to move: seeding, reading, writing, reading back."""
-    ram = {("write", Memory.RAM, ""): copy.length, ("read", Memory.RAM, ""): copy.length}
-    sums: Sums = Counter(ram)
+    times = 2 if copy.memory == "host" else 1
+    ram = dict.fromkeys((("read", Memory.RAM, ""), ("write", Memory.RAM, "")), times * copy.length)
+    return Counter(ram) + through_memory(session, copy)
+
+
+def through_memory(session: Session, copy: Copy) -> Sums:
+    """Return the bytes that have to go to and from the memory of the copy; none for host RAM."""
+    sums: Sums = Counter()
+    if copy.memory == "host":
+        return sums
     for command, client in (("read", copy.source), ("write", copy.destination)):
-        if copy.memory == "host":
-            sums[command, Memory.RAM, ""] += copy.length
-        else:
-            memory = Memory.OWN if client == copy.provider else Memory.PEER
-            sums[command, memory, session.function(copy.provider).bdf] += copy.length
+        memory = Memory.OWN if client == copy.provider else Memory.PEER
+        sums[command, memory, session.function(copy.provider).bdf] += copy.length
     return sums
 
 
@@ -180,12 +191,21 @@ def _accesses(session: Session, copy: Copy, lines: list[str], moved: list[Transf
         return ""
     if not _accesses_are_traced(session, copy):
         return "; proven by the addresses alone: QEMU shows no accesses to this memory"
+    require_no_processor(lines, moved)
+    return _counted_accesses(session, copy, lines) if _accesses_are_counted(session, copy) else ""
+
+
+def require_no_processor(lines: list[str], moved: list[Transfer]) -> None:
+    """Check that no processor touched the data between the two drives, as far as QEMU shows it.
+
+    Raises:
+        CheckFailed: one did; says how many bytes.
+    """
     by_processors = processor_accesses(lines, copy_window(moved))
     require(
         by_processors == 0,
         f"processors accessed {by_processors} bytes of the memory that the data went through",
     )
-    return _counted_accesses(session, copy, lines) if _accesses_are_counted(session, copy) else ""
 
 
 def _counted_accesses(session: Session, copy: Copy, lines: list[str]) -> str:

@@ -12,24 +12,23 @@ its own business; writing after it would make good what the copy has spoilt.
 """
 
 import hashlib
-import json
 import re
 import shlex
-from collections import Counter
 from dataclasses import replace
 
 from boot.console import Answer
 from boot.policy import MapType
-from boot.trace import Memory, Transfer, copy_window, processor_accesses, total, transfers
+from boot.trace import Memory, Transfer, copy_window, total, transfers
 from verify.check import CheckFailed, require
 from verify.copy_check import (
-    Sums,
     kinds,
     memory_words,
     predictions,
     readable,
     refusal_line,
-    watched,
+    require_no_processor,
+    run_watched,
+    through_memory,
 )
 from verify.images import (
     first_difference,
@@ -41,6 +40,7 @@ from verify.path import follow_window
 from verify.record import CopyRecord, Expected
 from verify.scenario import Copy, Scenario
 from verify.session import Session
+from verify.tool_report import json_objects
 
 OPTIONS = ("--json", "--seed")
 NOT_STARTED = (126, 127)  # the shell's exit codes
@@ -66,7 +66,7 @@ def check_own_copy(session: Session, copy: Copy, reach: int) -> str:
     before = {serial: _fill(session, copy, serial) for serial in (copy.source, copy.destination)}
     rest = _others(session, copy, reach)
     session.trace.take()
-    answer = _run(session, copy, command)
+    answer = run_watched(session, copy, command)
     lines = session.trace.take()
     moved = list(transfers(lines, session.bars))
     word = _word(answer.output)
@@ -85,11 +85,7 @@ def check_own_copy(session: Session, copy: Copy, reach: int) -> str:
         return f"{_refused(session, copy, moved, before)}; {heard}"
     seen = _traced(session, copy, moved)
     _require_not_mended(copy, moved)
-    by_processors = processor_accesses(lines, copy_window(moved))
-    require(
-        by_processors == 0,
-        f"processors accessed {by_processors} bytes of the memory that the data went through",
-    )
+    require_no_processor(lines, moved)
     compared = _lost if record.expected is Expected.MISMATCH else _compared
     return f"{seen}; {compared(session, copy, before)}; {heard}"
 
@@ -144,28 +140,10 @@ def _fill(session: Session, copy: Copy, serial: str) -> bytes:
     return data
 
 
-def _run(session: Session, copy: Copy, command: str) -> Answer:
-    qmp = session.guest.qmp
-    for event in watched(session, copy):
-        qmp.trace(event, enable=True)
-    answer = session.guest.console.run(command, session.timeouts.copy)
-    for event in watched(session, copy):
-        qmp.trace(event, enable=False)
-    return answer
-
-
 def _word(output: str) -> dict[str, object]:
     """Return the tool's last report, if it makes one that says what ours does; else nothing."""
-    for line in reversed(output.splitlines()):
-        if not line.startswith("{"):
-            continue
-        try:
-            data = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(data, dict) and data.get("result") in RESULTS:
-            return data
-    return {}
+    told = [data for data in json_objects(output) if data.get("result") in RESULTS]
+    return told[-1] if told else {}
 
 
 def _heard(word: dict[str, object], answer: Answer, expected: str) -> str:
@@ -187,7 +165,7 @@ def _traced(session: Session, copy: Copy, moved: list[Transfer]) -> str:
     """Compare what went through peer memory with what should have gone there."""
     window = copy_window(moved)
     through_peers = total(item for item in moved if item.memory is not Memory.RAM)
-    expected = _expected(session, copy)
+    expected = through_memory(session, copy)
     require(
         through_peers == expected,
         f"QEMU traced {readable(session, through_peers)}, expected {readable(session, expected)}",
@@ -198,16 +176,6 @@ def _traced(session: Session, copy: Copy, moved: list[Transfer]) -> str:
     require(through_ram == 0, f"{through_ram} bytes went through host RAM during the copy")
     follow_window(copy, window)
     return f"{kinds(session, window)} of {copy.length} copied"
-
-
-def _expected(session: Session, copy: Copy) -> Sums:
-    sums: Sums = Counter()
-    if copy.memory == "host":
-        return sums
-    for command, client in (("read", copy.source), ("write", copy.destination)):
-        memory = Memory.OWN if client == copy.provider else Memory.PEER
-        sums[command, memory, session.function(copy.provider).bdf] += copy.length
-    return sums
 
 
 def _require_not_mended(copy: Copy, moved: list[Transfer]) -> None:

@@ -12,10 +12,9 @@ from boot.console import GuestEnded
 from boot.drives import create_filled, image_paths
 from boot.machine import QemuFailed, running
 from boot.outcome import Outcome
-from boot.qemu import QEMU, SERVE, Vm
+from boot.qemu import SERVE, Vm, version
 from boot.topology import Topology
 from host.files import remove, require_space, sha256_file
-from host.process import output_of
 from verify.images import Images
 from verify.own_tool import for_own_tool
 from verify.plan import guest_checks, image_checks, log_checks
@@ -113,7 +112,7 @@ def _subject(inputs: Inputs, vm: Vm) -> Subject:
         scenario=inputs.scenario.name,
         accel=vm.accel,
         cpu=vm.cpu,
-        qemu=output_of([QEMU, "--version"]).split("\n", 1)[0],
+        qemu=version(),
         files={path.name: sha256_file(path) for path in (vm.kernel, vm.initramfs)},
         command="",
         own=_own(inputs.artifacts),

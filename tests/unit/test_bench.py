@@ -9,10 +9,6 @@ from bench import measure
 from bench.measure import Group, Series, memories
 from bench.plan import BASE, OTHER, OWN, SIZES, Amount, Memory, Plan, amount, variants
 from bench.report import Subject, compared, markdown, rows, write_reports
-from bench.task import Bench, measured
-from boot.topology import load_topology
-from host.errors import SettingError
-from settings.paths import CONFIGS, Workspace
 from tests.unit.fake_session import ONE, TWO, FakeGuest, session_on
 from verify.check import CheckFailed
 
@@ -129,11 +125,3 @@ def test_no_clock_tick_is_no_division_by_zero() -> None:
     lab.nodes = {ONE: "/dev/p2pmem0"}
     first = next(measure.measure(lab, Plan(against=False, runs=1), lambda group: None))
     assert first.series[0].rate == 2**20 * 100
-
-
-def test_another_program_that_is_none(tmp_path: Path) -> None:
-    topology = load_topology(CONFIGS / "topologies/switch-q35.toml")
-    bench = Bench(Workspace(tmp_path), topology, "qemu64", "tcg", tmp_path, tmp_path / "bench")
-    with pytest.raises(SettingError, match="is no file"):
-        measured(bench, Plan(against=True, runs=1))
-    assert not (tmp_path / "bench").exists()

@@ -9,11 +9,13 @@ import pytest
 from compat import compiled, offer, table, task, whole
 from compat.compiled import judged
 from compat.row import Answer, Row, Subject, must_refuse
+from compat.unpacked import Unpacked
 from host.errors import LabError, SettingError
 from kernel import download
 from kernel.kbuild import Kbuild
 from kernel.registry import AptKernel, Kernel, TreeKernel, UrlKernel
 from kernel.selection import select
+from settings.paths import PROJECT
 
 OFF = '/k/p2pmem_compat.h:16:2: error: #error "p2pmem_pci needs CONFIG_PCI_P2PDMA=y, which is off"'
 OLD = '/k/p2pmem_compat.h:14:2: error: #error "p2pmem_pci needs Linux 6.2: older ones cannot"'
@@ -329,3 +331,19 @@ def test_table_of_an_earlier_run_is_gone_when_nothing_is_tried(
     with pytest.raises(SettingError):
         task.run(select(["compat", "kernel=6.12"]), tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_all_of_a_users_own_module_is_compiled(tmp_path: Path) -> None:
+    """Its sources may lie in folders; kbuild is played by a Makefile that wants them."""
+    unpacked = Unpacked(tmp_path / "root")
+    headers = unpacked.headers("7.9")
+    headers.mkdir(parents=True)
+    (headers / ".config").write_text("CONFIG_PCI_P2PDMA=y\n")
+    (headers / "Makefile").write_text("modules: $(M)/src/own_main.c $(M)/include/own_p2pmem.h\n")
+    own = PROJECT / "tests/fixtures/own_module"
+
+    row = compiled.against_headers(
+        Subject("7.9", "apt"), (7, 9), unpacked, own, tmp_path / "output", tmp_path / "log", 1
+    )
+
+    assert (row.compiles, row.why) == (Answer.YES, "")
