@@ -91,7 +91,10 @@ static void fill(struct stack *stack, dev_t dev)
 		block_each(disk, "holders", add_holder, stack);
 }
 
-/* Blanks and backslashes of a path stand there as \ooo (fs/seq_file.c). */
+/*
+ * Blanks and backslashes of a path stand there as \ooo (fs/seq_file.c). What was
+ * read may have been cut off in the middle of one: only a whole one is one.
+ */
 static void unescape(char *text)
 {
 	char *to = text;
@@ -99,7 +102,8 @@ static void unescape(char *text)
 	for (const char *from = text; *from; to++) {
 		unsigned int code;
 
-		if (*from == '\\' && sscanf(from + 1, "%3o", &code) == 1) {
+		if (*from == '\\' && strspn(from + 1, "01234567") >= 3 &&
+		    sscanf(from + 1, "%3o", &code) == 1) {
 			*to = (char)code;
 			from += 4;
 		} else {

@@ -143,6 +143,15 @@ def test_held_by_device_mapper_on_md(shimmed: Tool, machine: Machine) -> None:
     assert "(--force=mounted,held " in message
 
 
+@pytest.mark.parametrize("length", range(505, 512))
+def test_a_mount_point_that_is_too_long(shimmed: Tool, machine: Machine, length: int) -> None:
+    """It is cut off after 511 bytes, perhaps in the middle of an escaped blank."""
+    machine.mount(number(B), f"/{'a' * (length - 1)}\\040b")
+    report = on(shimmed, machine).json(*DRIVES, "-c1", rules=block("b.img", B))
+    assert report["exit_code"] == 5
+    assert "/dev/sdb is mounted on /aaa" in report["message"]
+
+
 def test_several_devices_in_one_file_system(shimmed: Tool, machine: Machine) -> None:
     """Btrfs has a number of its own; then the source counts."""
     machine.mount("0:45", "/data", source=str(shimmed.folder / "b.img"))
