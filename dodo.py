@@ -36,8 +36,17 @@ OWN_MODULE, OWN_TOOL = SELECTED.settings.module, SELECTED.settings.tool
 # Flags and environment of every compilation: after an edit, make has to look through all of them.
 RECIPE = (PROJECT / "kernel/kbuild.py", PROJECT / "kernel/environment.py")
 PROGRAMS = {name: stamp(name) for name in COMPILING}
-VERDICT = SELECTED.run_dir("verify")
+VERDICT, BENCH = SELECTED.run_dir("verify"), SELECTED.run_dir("bench")
 VERDICT_LOCK = VERDICT.with_name(f"{VERDICT.name}.lock")
+BENCH_LOCK = BENCH.with_name(f"{BENCH.name}.lock")
+GUESTS_LOCK = AT.root / "lifecycle.lock"
+# Where a task leaves its report, and the lock of whoever makes or removes it.
+REPORTS = {
+    "verify": (VERDICT, VERDICT_LOCK),
+    "bench": (BENCH, BENCH_LOCK),
+    "lifecycle": (AT.root / "lifecycle", GUESTS_LOCK),
+    "soak": (AT.root / "soak", GUESTS_LOCK),
+}
 BUNDLE = DIST / SELECTED.bundle_name
 OWN_TREE = isinstance(SELECTED.choice.kernel, TreeKernel)
 
@@ -176,10 +185,12 @@ def task_build() -> Task:
     }
 
 
-def task__no_verdict() -> Task:
-    """remove the last verdict, which must not outlive what it was about"""
-    # The empty folder stays: one without a verdict tells that a run did not come to any.
-    return {"actions": [(stage("host.files", "emptied", lock=VERDICT_LOCK), [VERDICT])]}
+def task__no_report() -> Iterator[Task]:
+    """remove the last report of a task, which must not outlive what it was about"""
+    # The empty folder stays: one without a report tells that a run did not come to any.
+    for name, (folder, lock) in REPORTS.items():
+        action = (stage("host.files", "emptied", lock=lock), [folder])
+        yield {"name": name, "actions": [action]}
 
 
 def task__fits() -> Task:
@@ -204,7 +215,7 @@ def task_verify() -> Task:
         # Another doit may come to build here again: not while this one is about what is there.
         "actions": [(stage("verify.task", "run", lock=VERDICT_LOCK, reads=AT.lock), [SELECTED])],
         # First of all: should the build fail, no verdict of an earlier one may be found.
-        "task_dep": ["_no_verdict", "_fits", "build"],
+        "task_dep": ["_no_report:verify", "_fits", "build"],
         "clean": [(stage("host.disk", "discard_runs"), [AT.root / "verify"])],
     }
 
@@ -222,7 +233,7 @@ def task_bundle() -> Task:
     """verify the image, and keep it with the evidence in dist/: as folder and archive"""
     return {
         "actions": [(stage("bundle.task", "bundle", lock=VERDICT_LOCK, reads=AT.lock), [SELECTED])],
-        "task_dep": ["_no_verdict", "_fits", "image"],
+        "task_dep": ["_no_report:verify", "_fits", "image"],
         "clean": cleaning(BUNDLE, BUNDLE.with_name(f"{BUNDLE.name}.tar.xz")),
     }
 
@@ -246,10 +257,9 @@ def task_reproduce() -> Task:
 
 def task_bench() -> Task:
     """measure in one boot how fast the tool is, against another one too: against=FILE"""
-    lock = SELECTED.run_dir("bench").with_name(f"{SELECTED.run_name}.lock")
     return {
-        "actions": [(stage("bench.task", "run", lock=lock, reads=AT.lock), [SELECTED])],
-        "task_dep": ["build"],
+        "actions": [(stage("bench.task", "run", lock=BENCH_LOCK, reads=AT.lock), [SELECTED])],
+        "task_dep": ["_no_report:bench", "build"],
         "clean": [(stage("host.disk", "discard_runs"), [AT.root / "bench"])],
     }
 
@@ -265,8 +275,10 @@ def task_compat() -> Task:
 
 def in_guests(function: str) -> tuple[Any, list[Any]]:
     """Return the action that runs the life-cycle suite: one at a time, on what is built."""
-    lock = AT.root / "lifecycle.lock"
-    return (stage("tests.lifecycle.task", function, lock=lock, reads=AT.lock), [SELECTED])
+    return (
+        stage("tests.lifecycle.task", function, lock=GUESTS_LOCK, reads=AT.lock),
+        [SELECTED],
+    )
 
 
 def task__suite_fits() -> Task:
@@ -278,7 +290,7 @@ def task_lifecycle() -> Task:
     """cross who holds device memory with all that can happen to it: the module's own suite"""
     return {
         "actions": [in_guests("lifecycle")],
-        "task_dep": ["_suite_fits", "build"],
+        "task_dep": ["_no_report:lifecycle", "_suite_fits", "build"],
         "clean": cleaning(AT.root / "lifecycle", AT.root / "lifecycle-image"),
     }
 
@@ -287,7 +299,7 @@ def task_soak() -> Task:
     """run the life-cycle suite again and again: doit soak minutes=10"""
     return {
         "actions": [in_guests("soak")],
-        "task_dep": ["_suite_fits", "build"],
+        "task_dep": ["_no_report:soak", "_suite_fits", "build"],
         "clean": cleaning(AT.root / "soak"),
     }
 

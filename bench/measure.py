@@ -111,6 +111,21 @@ def _told(session: Session, memory: Memory, size: int, much: Amount) -> dict[str
     raise CheckFailed(f"`{command}` ended with {answer.status}: {answer.output.strip()}")
 
 
+def _require_copied(
+    session: Session, command: str, before: dict[str, tuple[int, int]], length: int
+) -> None:
+    """A program that does less than it was told to is fast, and ends with 0."""
+    source, destination = (f"nvme-{drive.serial}" for drive in session.topology.drives)
+    now = session.guest.qmp.moved()
+    read = now[source][0] - before[source][0]
+    written = now[destination][1] - before[destination][1]
+    if min(read, written) < length:
+        raise CheckFailed(
+            f"`{command}` was to copy {length} bytes, but QEMU counts {read} read and {written} "
+            "written"
+        )
+
+
 def _rate(session: Session, variant: Variant, memory: Memory, size: int, much: Amount) -> float:
     """Return bytes per second, by the guest's clock: that is the same for every program."""
     command = _command(session, variant, memory, size, much.chunks)
@@ -119,9 +134,11 @@ def _rate(session: Session, variant: Variant, memory: Memory, size: int, much: A
         f"{command} >/run/bench.log 2>&1 || {{ s=$?; cat /run/bench.log; exit $s; }}; done; "
         "read b x </proc/uptime; echo $a $b"
     )
+    before = session.guest.qmp.moved()
     answer = session.guest.console.run(f"({timed})", session.timeouts.copy)
     if answer.status != 0:
         raise CheckFailed(f"`{command}` ended with {answer.status}: {answer.output.strip()}")
+    _require_copied(session, command, before, much.chunks * much.times * size)
     begin, end = map(float, answer.output.split()[-2:])
     # The clock has hundredths: less than one of them is as good as one.
     return much.chunks * much.times * size / max(end - begin, 0.01)

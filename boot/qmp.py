@@ -68,6 +68,17 @@ class Qmp:
         buses = self.execute("query-pci")
         return [bar for bus in buses for device in bus["devices"] for bar in _bars(device)]
 
+    def moved(self) -> dict[str, tuple[int, int]]:
+        """Return how many bytes each device with a drive has read and written, by its id."""
+        return {
+            item["qdev"].rpartition("/")[2]: (
+                item["stats"]["rd_bytes"],
+                item["stats"]["wr_bytes"],
+            )
+            for item in self.execute("query-blockstats")
+            if "qdev" in item
+        }
+
     def trace(self, event: str, *, enable: bool) -> None:
         """Switch a trace event on or off."""
         self.execute("trace-event-set-state", name=event, enable=enable)

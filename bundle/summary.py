@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 
-from bundle import sections
+from bundle import module_sections, sections
 from bundle.leftovers import gather
 from bundle.markdown import plain, table
 from bundle.records import Damaged, Kernel, read_json
@@ -42,6 +42,8 @@ def run(build: Path, dist: Path) -> None:
         sections.bundles(place),
         sections.reproduction(place),
         sections.rebuild(place),
+        module_sections.lifecycle(place),
+        module_sections.kernels(place),
     ]
     text = "\n".join([*_page(_kernels(place), parts), *_contents(place, copies), ""])
     page = place.dist / "summary.md"

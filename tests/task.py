@@ -5,10 +5,11 @@ import os
 import subprocess
 import time
 from datetime import UTC, datetime
+from pathlib import Path
 
 from host.errors import LabError
 from host.files import write_text
-from kernel.selection import Selection
+from kernel.selection import Selection, select
 from settings.paths import TESTS
 
 # Tell the tests with a real kernel which build to use, and how to name it to another doit; see
@@ -30,8 +31,9 @@ def run(step: str, argv: list[str], selection: Selection) -> None:
         selection: the build that tests with a real kernel use.
 
     Raises:
-        TestsFailed: it did not end with 0.
+        TestsFailed: it did not end with 0, or did without the report that it was to make.
     """
+    report = _report_of(step, argv)
     environment = {
         **os.environ,
         WORKSPACE_VARIABLE: str(selection.workspace.root),
@@ -39,12 +41,27 @@ def run(step: str, argv: list[str], selection: Selection) -> None:
     }
     # Of a run that is killed there must be no older report to take for its own.
     (TESTS / f"{step}.xml").unlink(missing_ok=True)
+    if report:
+        report.unlink(missing_ok=True)
     started, clock = datetime.now(UTC), time.monotonic()
     _write_record(step, started, 0.0, None)
     done = subprocess.run(argv, env=environment, check=False)
-    _write_record(step, started, time.monotonic() - clock, done.returncode)
+    nothing = report is not None and not report.is_file()
+    code = done.returncode or int(nothing)
+    _write_record(step, started, time.monotonic() - clock, code)
     if done.returncode != 0:
         raise TestsFailed(f"`{' '.join(argv[1:])}` ended with {done.returncode}")
+    if nothing:
+        raise TestsFailed(f"`{' '.join(argv[1:])}` ended with 0, but made no {report}")
+
+
+def _report_of(step: str, argv: list[str]) -> Path | None:
+    """Return what a program leaves behind if it did anything; None of those that only look."""
+    if any(word.startswith("--junitxml=") for word in argv):
+        return TESTS / f"{step}.xml"
+    if argv[-1] == "soak":
+        return select(argv[argv.index("doit") + 1 :]).workspace.root / "soak/soak.json"
+    return None
 
 
 def _write_record(step: str, started: datetime, seconds: float, exit_code: int | None) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterable
 
 from boot.kernel_log import complaints
 from boot.listing import expected_functions
+from boot.machine import Guest
 from boot.policy import Processor
 from boot.topology import MODULE, NVME_DRIVER, Provider
 from verify.check import CheckFailed, require
@@ -218,14 +219,25 @@ def untainted(session: Session) -> str:
 
 def shutdown(session: Session) -> str:
     """The guest powers off and QEMU ends by itself, with 0."""
-    session.guest.console.send("run bye poweroff -f")
-    session.guest.console.drain(session.timeouts.shutdown)
-    code = session.guest.wait_exit()
+    power_off(session.guest, session.timeouts.shutdown)
+    return "QEMU ended with 0"
+
+
+def power_off(guest: Guest, timeout: float) -> None:
+    """Let a guest power off; see that it does, and that QEMU then ends by itself, with 0.
+
+    Raises:
+        CheckFailed: it ended otherwise.
+        GuestEnded: it did not go down within ``timeout`` seconds.
+        QemuFailed: QEMU still runs.
+    """
+    guest.console.send("run bye poweroff -f")
+    guest.console.drain(timeout)
+    code = guest.wait_exit()
     require(code == 0, f"QEMU ended with {code}")
     # A guest that resets itself (a triple fault) ends QEMU with 0 too.
-    down = [line for line in session.guest.log.lines if "reboot: Power down" in line]
+    down = [line for line in guest.log.lines if "reboot: Power down" in line]
     require(down, "QEMU ended with 0, but the kernel did not power down")
-    return "QEMU ended with 0"
 
 
 def clean_log(session: Session) -> str:

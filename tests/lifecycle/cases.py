@@ -8,7 +8,7 @@ from functools import partial
 from tests.lifecycle.bench import PROGRAM, Bench
 from tests.lifecycle.events import EVENTS, RESET, Event
 from tests.lifecycle.holders import HOLDERS, Holder, cross
-from verify.check import CheckFailed
+from verify.check import CheckFailed, require
 
 MAIN = "main"
 # On kernels whose lockdep complains about this reset (known.py) lockdep is off from then on: no
@@ -49,7 +49,7 @@ class Inside:
         """Run it.
 
         Raises:
-            CheckFailed: a check in the guest failed; has the lines that say so.
+            CheckFailed: a check in the guest failed, with the lines that say so; or none was made.
         """
         words = [PROGRAM, "case", self.name, bench.node, bench.block(bench.peer)]
         command = " ".join([*words, str(seed), str(self.rounds)])
@@ -58,7 +58,10 @@ class Inside:
             answer = bench.ask(command, bench.limits.case)
         if answer.status:
             raise CheckFailed(f"`{command}`: {_what_failed(answer.output)}")
-        return _seen(answer.output)
+        checks = sum(line.startswith("ok ") for line in answer.output.splitlines())
+        # The last one is the program's own, for every case: that the pool is as it was.
+        require(checks > 1, f"`{command}` ended with 0, but the case has checked nothing")
+        return ", ".join([f"{checks} checks", *_notes(answer.output)])
 
 
 INSIDE = (
@@ -117,8 +120,5 @@ def _what_failed(output: str) -> str:
     return "; ".join(bad) or f"it ended without saying why: {output.strip()[-400:]}"
 
 
-def _seen(output: str) -> str:
-    """Return the notes of a case that passed, or how many checks it made."""
-    notes = [line.removeprefix("# ") for line in output.splitlines() if line.startswith("# ")]
-    checks = sum(line.startswith("ok ") for line in output.splitlines())
-    return ", ".join([f"{checks} checks", *notes])
+def _notes(output: str) -> list[str]:
+    return [line.removeprefix("# ") for line in output.splitlines() if line.startswith("# ")]

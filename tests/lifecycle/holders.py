@@ -100,7 +100,7 @@ def cross(bench: Bench, holder: Holder, event: Event) -> str:
         left = parse_left(
             bench.program("end", process, f"{bench.limits.event}", OUT, seconds=bench.limits.case)
         )
-        _judge(holder, event, ended, left)
+        judge(holder, event, ended, left)
         event.undo(bench)
     return f"{event.name} took {_ms(ended)}; " + _shown(left)
 
@@ -108,15 +108,26 @@ def cross(bench: Bench, holder: Holder, event: Event) -> str:
 def _let_go(bench: Bench, holder: Holder, event: Event) -> None:
     """Let the transfer come to its end, once it was seen that the event waits for it."""
     early = event.ended(bench, WATCHED)
-    if event.revokes and event.orderly and not holder.own:
+    waits = (event.revokes and event.orderly) or event.name == KILLS
+    if waits and not holder.own:
         require(early is None, f"{event.name} ended while the peer still wrote to the memory")
     if not holder.own:
         bench.throttle(bench.peer, UNLIMITED)
 
 
-def _judge(holder: Holder, event: Event, ended: Ended, left: Left) -> None:
+def judge(holder: Holder, event: Event, ended: Ended, left: Left) -> None:
+    """Hold what a holder was left with against what the event is to leave it.
+
+    Raises:
+        CheckFailed: it is something else, or the holder did not tell all.
+    """
     wanted = "ENODEV" if event.revokes else "0"
     require(left.mmap == wanted, f"mmap() of the open file gives {left.mmap}, not {wanted}")
+    told = (bool(left.content), left.transfer_ended is not None)
+    require(
+        told == (holder.kind != "file", holder.transfers),
+        f"the holder tells of its content and its transfer: {told}",
+    )
     if left.content:
         allowed = _contents(holder, event)
         require(

@@ -35,7 +35,8 @@ class Known:
     why: str
 
 
-OF_THE_MODULE = r"\bp2pmem_\w+\+0x|\[p2pmem_pci\]"
+# Also in the title of a race: of a report that comes in pieces that may be all there is so far.
+OF_THE_MODULE = r"\bp2pmem_\w+\+0x|\[p2pmem_pci\]|\bdata-race in .*\bp2pmem_"
 KNOWN = (
     Known(
         name="lockdep: nvme keeps its queues frozen over a function-level reset",

@@ -11,7 +11,8 @@ from typing import Any
 from boot.outcome import Outcome
 from host.files import write_text
 from kernel.source import SourceRecord
-from tests.lifecycle.suite import Result
+from tests.lifecycle.cases import all_cases
+from tests.lifecycle.suite import DOWN, LEAKS, Result
 from verify import reports, runner
 
 FORMAT = 1  # of the JSON file; raised when a field changes its meaning
@@ -54,16 +55,25 @@ class Report:
         return [result for result in self.results if not result.passed]
 
     @property
+    def missing(self) -> list[str]:
+        """What was never run: cases, or the looks at a guest's end."""
+        done = {result.name for result in self.results}
+        wanted = [*(case.name for case in all_cases()), LEAKS, DOWN]
+        return [name for name in wanted if name not in done]
+
+    @property
     def outcome(self) -> Outcome:
-        """How it ended: a suite in which nothing was run has not passed."""
+        """How it ended: a suite of which something was never run has not passed."""
         if self.bad:
             return self.bad[0].outcome
-        return Outcome.PASSED if self.results else Outcome.FAILED
+        return Outcome.FAILED if self.missing else Outcome.PASSED
 
     @property
     def cause(self) -> str:
         """What the first failure was, in one line."""
-        return f"{self.bad[0].name}: {self.bad[0].detail}" if self.bad else ""
+        if self.bad:
+            return f"{self.bad[0].name}: {self.bad[0].detail}"
+        return f"never run: {', '.join(self.missing)}" if self.missing else ""
 
     @property
     def known(self) -> Counter[str]:
@@ -89,6 +99,8 @@ def print_summary(report: Report) -> None:
         f"\n{word}: {good} of {len(report.results)} cases passed in {report.seconds:.0f} s, "
         f"{report.passes} whole passes ({kernel}, {report.accel}, seed {report.seed})"
     )
+    if report.missing:
+        print(f"  {report.cause}")
     for result in report.bad:
         print(f"  {result.name}: {result.detail}")
         print(f"    seed {result.seed}, {result.log}")

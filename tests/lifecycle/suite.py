@@ -14,16 +14,27 @@ from boot.qemu import SERVE, Vm
 from boot.topology import Topology
 from host.errors import LabError
 from host.files import emptied
-from tests.lifecycle.aftermath import Complained, check_aftermath, check_leaks, check_log
+from tests.lifecycle.aftermath import (
+    Complained,
+    check_aftermath,
+    check_leaks,
+    check_log,
+    check_whole_log,
+)
 from tests.lifecycle.bench import Bench
 from tests.lifecycle.cases import Case
 from tests.lifecycle.drives import create_patterned
 from tests.lifecycle.limits import limits_for
-from verify.check import require
+from verify.system_checks import power_off
 
 BOOT = "boot"
 LEAKS = "no memory leaked by the kernel"
 DOWN = "power-off"
+
+
+def never() -> bool:
+    """Go on until all is done."""
+    return False
 
 
 @dataclass(frozen=True)
@@ -105,24 +116,27 @@ class Suite:
         self._vm = replace(vm, accel=self.accel)
         self._limits = limits_for(self.accel, instrumented=inputs.instrumented)
 
-    def run(self, work: Sequence[Work]) -> Generator[Result]:
+    def run(self, work: Sequence[Work], enough: Callable[[], bool] = never) -> Generator[Result]:
         """Run cases in order, those of one kind of guest after the other.
 
-        A case that fails costs its guest: the next one begins in a new guest. Close the
-        generator to stop early.
+        A case that fails costs its guest: the next one begins in a new guest. When there is
+        ``enough``, no further case begins, but the guest comes to its end with all checks of that.
+        Close the generator to stop at once.
         """
         for kind in dict.fromkeys(item.case.guest for item in work):
             waiting = [item for item in work if item.case.guest == kind]
-            while waiting:
+            while waiting and not enough():
                 done = 0
-                for result in self._in_one_guest(waiting):
+                for result in self._in_one_guest(waiting, enough):
                     yield result
                     if result.name == BOOT:
                         return  # the next guest would not come up either
                     done += 1
                 waiting = waiting[done:]
 
-    def _in_one_guest(self, waiting: Sequence[Work]) -> Iterator[Result]:
+    def _in_one_guest(
+        self, waiting: Sequence[Work], enough: Callable[[], bool]
+    ) -> Iterator[Result]:
         """Run cases until one fails, or all are done; then the guest's end has a result too."""
         self._guests += 1
         folder = self._inputs.folder / f"guest-{self._guests}"
@@ -141,6 +155,8 @@ class Suite:
                 yield booted
                 return
             for item in waiting:
+                if enough():
+                    break
                 result = run.case(item, bench)
                 yield result
                 if not result.passed:
@@ -160,10 +176,8 @@ class Suite:
         return ""
 
     def _power_off(self, bench: Bench) -> str:
-        bench.guest.console.send("run bye poweroff -f")
-        bench.guest.console.drain(self._limits.shutdown)
-        code = bench.guest.wait_exit()
-        require(code == 0, f"QEMU ended with {code}")
+        power_off(bench.guest, self._limits.shutdown)
+        check_whole_log(bench, self._inputs.artifacts.release)
         return ""
 
 

@@ -68,20 +68,26 @@ def soak(selection: Selection) -> None:
 
 def soak_until(suite: Suite, report: Report, deadline: float, progress: Progress) -> None:
     """Run passes until a clock of :func:`time.monotonic`, or the first failure."""
+
+    def enough() -> bool:
+        # The first pass is always a whole one: fewer minutes do not leave cases out.
+        return bool(report.passes) and time.monotonic() >= deadline
+
     for work in orders(report.seed):
-        with closing(suite.run(work)) as results:
+        left = {item.case.name for item in work}
+        with closing(suite.run(work, enough)) as results:
             for result in results:
                 report.results.append(result)
+                left.discard(result.name)
                 progress.update(
                     f"pass {report.passes + 1}, {len(report.results)} cases, {result.name}"
                 )
                 if not result.passed:
                     return
-                # The first pass is always a whole one: fewer minutes do not leave cases out.
-                if report.passes and time.monotonic() >= deadline:
-                    return
+        if left:
+            return  # the time was over in the middle of this pass
         report.passes += 1
-        if time.monotonic() >= deadline:
+        if enough():
             return
 
 

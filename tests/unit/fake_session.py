@@ -51,6 +51,8 @@ class FakeGuest:
     known_bars: list[Bar] = field(default_factory=list)
     last_words: str = "[ 9.0] reboot: Power down"
     code: int = 0
+    copies: int = 1 << 30  # bytes that each look at the drives finds copied since the last one
+    copied: int = 0
 
     def run(self, command: str, timeout: float) -> Answer:
         assert timeout > 0
@@ -76,6 +78,10 @@ class FakeGuest:
 
     def trace(self, event: str, *, enable: bool) -> None:
         self.events.append((event, enable))
+
+    def moved(self) -> dict[str, tuple[int, int]]:
+        self.copied += self.copies
+        return dict.fromkeys((f"nvme-{ONE}", f"nvme-{TWO}"), (self.copied, self.copied))
 
     def bars(self) -> list[Bar]:
         return self.known_bars

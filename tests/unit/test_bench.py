@@ -120,6 +120,15 @@ def test_a_program_that_fails_gives_no_figure(fake: FakeGuest, words: str) -> No
         list(measure.measure(lab, Plan(against=False, runs=1), lambda group: None))
 
 
+def test_a_program_that_copies_less_than_it_was_told_to_gives_no_figure() -> None:
+    fake = guest()
+    fake.copies = 4096
+    lab = session_on("switch-q35", fake)
+    lab.nodes = {ONE: "/dev/p2pmem0"}
+    with pytest.raises(CheckFailed, match="but QEMU counts 4096 read and 4096 written"):
+        list(measure.measure(lab, Plan(against=False, runs=1), lambda group: None))
+
+
 def test_no_clock_tick_is_no_division_by_zero() -> None:
     lab = session_on("switch-q35", guest(clock="10.00 10.00"))
     lab.nodes = {ONE: "/dev/p2pmem0"}

@@ -236,3 +236,20 @@ def test_scenario_that_does_not_fit_is_told_before_anything_is_built(checkout: C
     assert "error: copy.toml: there is no provider 1; the topology has 1, from 0 on" in done.stderr
     assert "Traceback" not in done.stderr
     assert "== source" not in done.stdout
+
+
+@pytest.mark.parametrize("task", ["verify", "bench", "lifecycle", "soak"])
+def test_no_report_outlives_what_it_was_about(checkout: Checkout, task: str) -> None:
+    """The build comes to nothing, and what an earlier one came to must not be found."""
+    run = "switch-q35" if task in ("verify", "bench") else ""
+    names = {"verify": "verdict"}
+    folder = checkout.root / "build/6.3.2" / task / run
+    folder.mkdir(parents=True)
+    report = folder / f"{names.get(task, task)}.json"
+    report.write_text('{"outcome": "passed"}')
+
+    done = checkout.doit("kernel=6.3.2", task)
+
+    assert done.returncode != 0
+    assert "no network" in done.stderr
+    assert not report.exists()

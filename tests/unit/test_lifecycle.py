@@ -5,7 +5,7 @@ import random
 import re
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,17 +20,17 @@ from host.progress import Progress
 from kernel.source import SourceRecord
 from settings.paths import CONFIGS, PROJECT
 from tests.lifecycle import drives
-from tests.lifecycle.aftermath import Complained, check_leaks
+from tests.lifecycle.aftermath import Complained, check_leaks, check_log, check_whole_log
 from tests.lifecycle.bench import State, parse_state
-from tests.lifecycle.cases import INSIDE, MAIN, RESETS, all_cases
-from tests.lifecycle.events import EVENTS
-from tests.lifecycle.holders import HOLDERS, Left, parse_left
+from tests.lifecycle.cases import INSIDE, MAIN, RESETS, Inside, all_cases
+from tests.lifecycle.events import EVENTS, Ended
+from tests.lifecycle.holders import HOLDERS, Left, judge, parse_left
 from tests.lifecycle.known import KNOWN, examine
 from tests.lifecycle.limits import is_instrumented, limits_for
 from tests.lifecycle.mutations import MUTATIONS, Mutation, mutate
 from tests.lifecycle.program import GUEST, NAME
 from tests.lifecycle.report import Report, print_summary, write_report
-from tests.lifecycle.suite import Result, Suite, Work
+from tests.lifecycle.suite import DOWN, LEAKS, Result, Suite, Work, never
 from tests.lifecycle.task import orders, soak_until
 from tests.unit.test_dodo import Checkout
 from verify.check import CheckFailed
@@ -176,19 +176,77 @@ def test_a_data_race_is_excused_unless_the_module_is_in_it() -> None:
     assert [item.known for item in examine([*race, " p2pmem_mmap+0x1/0x2 [p2pmem_pci]"], "")] == [
         None
     ]
+    # The stacks have not come yet.
+    title = ["BUG: KCSAN: data-race in p2pmem_fault / p2pmem_revoke"]
+    assert [item.known for item in examine(title, "6.12.1")] == [None]
+
+
+def test_a_report_that_came_in_pieces_is_looked_at_as_a_whole() -> None:
+    log = ["BUG: KCSAN: data-race in a / b"]
+    bench = FakeBench("", log)
+    bench.looked, bench.known = 0, []
+    check_log(bench, "6.12.1")  # type: ignore[arg-type]
+    log.append(" p2pmem_mmap+0x1/0x2 [p2pmem_pci]")
+    check_log(bench, "6.12.1")  # type: ignore[arg-type]
+    with pytest.raises(Complained, match="KCSAN"):
+        check_whole_log(bench, "6.12.1")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("output", "told"),
+    [
+        ("ok 1 - x\nok 2 - the pool\n# note\n", "2 checks, note"),
+        ("ok 1 - the pool\n", "has checked nothing"),
+        ("", "has checked nothing"),
+    ],
+)
+def test_a_case_that_checks_nothing_has_not_passed(output: str, told: str) -> None:
+    drive = SimpleNamespace()
+    bench = SimpleNamespace(
+        node="/dev/p2pmem0",
+        peer=drive,
+        block=lambda _: "/dev/nvme1n1",
+        ask=lambda *_: Answer(0, output),
+        limits=limits_for("kvm", instrumented=False),
+    )
+    if told.startswith("2"):
+        assert Inside("dup").run(bench, 1) == told  # type: ignore[arg-type]
+    else:
+        with pytest.raises(CheckFailed, match=told):
+            Inside("dup").run(bench, 1)  # type: ignore[arg-type]
+
+
+def test_a_holder_that_tells_nothing_of_its_transfer() -> None:
+    ended = Ended(1, 9, "0")
+    event = next(item for item in EVENTS if item.name == "driver unbind")
+    by_kind = {item.name: item for item in HOLDERS}
+    whole = Left(5, "whole", "sigbus", "ENODEV")
+    judge(by_kind["DMA in flight"], event, ended, whole)
+    for name, left in (
+        ("DMA in flight", replace(whole, transfer_ended=None)),
+        ("DMA in flight", replace(whole, content="")),
+        ("mapping", Left(None, "", "", "ENODEV")),
+    ):
+        with pytest.raises(CheckFailed, match="the holder tells of"):
+            judge(by_kind[name], event, ended, left)
 
 
 class FakeBench:
     """Answers as a guest with kmemleak would."""
 
+    looked: int
+    known: list[str]
+
     def __init__(self, report: str, log: list[str]) -> None:
         self.report = report
+        self.hidden = False
         self.limits = limits_for("kvm", instrumented=False)
         self.guest = SimpleNamespace(log=SimpleNamespace(lines=log))
 
     def ask(self, command: str, _seconds: float | None = None) -> Answer:
-        assert command.startswith("test -e /sys/kernel/debug/kmemleak")
-        return Answer(0, "")
+        known = command == "grep -q ' kmemleak_alloc$' /proc/kallsyms"
+        assert known or command == "test -e /sys/kernel/debug/kmemleak"
+        return Answer(int(not (known if self.hidden else True)), "")
 
     def run(self, command: str, _seconds: float | None = None) -> str:
         return self.report if command.startswith("cat ") else ""
@@ -213,6 +271,13 @@ def test_a_leak_detector_that_gave_up_has_found_nothing() -> None:
     log = ["[ 1.0] kmemleak: Kernel memory leak detector disabled"]
     with pytest.raises(CheckFailed, match="kmemleak gave up"):
         check_leaks(FakeBench("", log))  # type: ignore[arg-type]
+
+
+def test_a_leak_detector_that_cannot_be_asked_has_found_nothing() -> None:
+    bench = FakeBench("", [])
+    bench.hidden = True
+    with pytest.raises(CheckFailed, match="this kernel has kmemleak, but there is no /sys"):
+        check_leaks(bench)  # type: ignore[arg-type]
 
 
 def test_limits_are_longer_where_the_kernel_is_slow(tmp_path: Path) -> None:
@@ -250,19 +315,22 @@ class FakeSuite(Suite):
         self.log = log
         self.begun = 0
 
-    def run(self, work: Sequence[Work]) -> Iterator[Result]:  # type: ignore[override]
+    def run(  # type: ignore[override]
+        self, work: Sequence[Work], enough: Callable[[], bool] = never
+    ) -> Iterator[Result]:
         self.begun += 1
         for item in work:
+            if enough():
+                break
             bad = item.case.name == self.failing and self.begun > 1
-            yield Result(
-                item.case.name,
-                item.seed,
-                Outcome.OOPS if bad else Outcome.PASSED,
-                "the kernel says: BUG" if bad else "",
-                0.0,
-                (),
-                self.log,
-            )
+            yield self.result(item.case.name, item.seed, bad=bad)
+            if bad:
+                return
+        yield from (self.result(name) for name in (LEAKS, DOWN))
+
+    def result(self, name: str, seed: int = 0, *, bad: bool = False) -> Result:
+        outcome = Outcome.OOPS if bad else Outcome.PASSED
+        return Result(name, seed, outcome, "the kernel says: BUG" * bad, 0.0, (), self.log)
 
 
 def report(folder: Path) -> Report:
@@ -276,8 +344,35 @@ def test_a_soak_is_one_whole_pass_at_least(tmp_path: Path) -> None:
     soak_until(FakeSuite(), told, time.monotonic() - 1, Progress("soak"))
 
     assert told.passes == 1
-    assert [item.name for item in told.results] == [case.name for case in all_cases()]
+    names = [case.name for case in all_cases()]
+    assert [item.name for item in told.results] == [*names, LEAKS, DOWN]
     assert told.outcome is Outcome.PASSED
+
+
+def test_a_guest_whose_time_is_over_is_looked_at_to_its_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the last guest of a soak has leaked counts too."""
+    told = report(tmp_path)
+    first = len(all_cases()) + 2
+    monkeypatch.setattr(time, "monotonic", lambda: float(len(told.results)))
+
+    soak_until(FakeSuite(), told, first + 3, Progress("soak"))
+
+    assert told.passes == 1
+    assert [item.name for item in told.results[first + 3 :]] == [LEAKS, DOWN]
+
+
+@pytest.mark.parametrize("absent", ["dup", LEAKS, DOWN])
+def test_a_suite_of_which_something_was_never_run_has_not_passed(
+    tmp_path: Path, absent: str
+) -> None:
+    told = report(tmp_path)
+    work = next(orders(7))
+    told.results = [item for item in FakeSuite().run(work) if item.name != absent]
+
+    assert told.outcome is Outcome.FAILED
+    assert told.cause == f"never run: {absent}"
 
 
 def test_a_soak_ends_at_the_first_complaint(tmp_path: Path) -> None:

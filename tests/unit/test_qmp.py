@@ -54,6 +54,19 @@ def test_events_in_between_are_passed_over() -> None:
         assert connection.execute("query-status") == {"status": "running"}
 
 
+def test_what_drives_have_moved() -> None:
+    stats = {"rd_bytes": 5, "wr_bytes": 7}
+    answer = {
+        "return": [
+            {"device": "", "stats": stats, "qdev": "nvme-a"},
+            {"device": "x", "stats": stats, "qdev": "/machine/peripheral/nvme-b"},
+            {"device": "floppy0", "stats": stats},
+        ]
+    }
+    with connected(answer) as (connection, _far):
+        assert connection.moved() == {"nvme-a": (5, 7), "nvme-b": (5, 7)}
+
+
 def test_refusal() -> None:
     answer = {"error": {"class": "GenericError", "desc": "there is no such event"}}
     with (

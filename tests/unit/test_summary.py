@@ -128,7 +128,7 @@ GOOD_PAGE = """\
 Kernel: asked 6.12, used 6.12 (Linux 6.12.117).
 
 All that was run passed.
-Not run: Rebuild.
+Not run: Rebuild, Life cycle, Kernels.
 
 ## Builds
 
@@ -336,7 +336,7 @@ def test_build_that_failed_shows_the_end_of_its_log(project: Project) -> None:
     assert "The end of the last log, build/6.12/logs/module.log:\n\n````text\nline 76\n" in text
     assert "line 75" not in text
     assert "\nerror: ``` | <b>\n````\n" in text
-    assert "Not run: Verdicts, Tests, Bundles, Reproduction, Rebuild." in text
+    assert "Not run: Verdicts, Tests, Bundles, Reproduction, Rebuild, Life cycle, Kernels." in text
 
 
 def test_run_that_was_killed(project: Project) -> None:
@@ -407,7 +407,8 @@ def test_nothing_run(project: Project, worked_in_before: bool) -> None:
     with pytest.raises(NothingRun):
         project.summary()
     assert (project.dist / "summary.md").read_text() == (
-        "# p2plab\n\nNot run: Builds, Verdicts, Tests, Bundles, Reproduction, Rebuild.\n"
+        "# p2plab\n\nNot run: Builds, Verdicts, Tests, Bundles, Reproduction, Rebuild, "
+        "Life cycle, Kernels.\n"
     )
     assert project.kept() == []
 
@@ -513,3 +514,44 @@ def test_damaged_manifest_of_a_bundle_is_told(project: Project) -> None:
     text = project.summary()
     assert "\n**Damaged:** " in text
     assert "manifest.json" in text
+
+
+SUITE = {"outcome": "passed", "cause": "", "seconds": 61.5, "cases": [{"name": "dup"}]}
+
+
+@pytest.mark.parametrize("kind", ["lifecycle", "soak"])
+@pytest.mark.parametrize(
+    ("report", "told"),
+    [
+        (SUITE, "All that was run passed."),
+        (SUITE | {"outcome": "oops", "cause": "dup: BUG"}, "**Not good:** build/6.12/{}: oops."),
+        (None, "**Not good:** build/6.12/{} was not finished."),
+        ({"outcome": "passed"}, "is damaged"),
+    ],
+)
+def test_life_cycle_that_was_run(
+    project: Project, kind: str, report: dict[str, object] | None, told: str
+) -> None:
+    project.built()
+    folder = project.at.root / kind
+    folder.mkdir()
+    if report is not None:
+        (folder / f"{kind}.json").write_text(json.dumps(report))
+    assert told.format(kind) in project.summary()
+    assert (f"6.12/{kind}/{kind}.json" in project.kept()) == (report is not None)
+
+
+@pytest.mark.parametrize(
+    ("bad", "told"),
+    [
+        (False, "All that was run passed."),
+        (True, "**Not good:** build/compat/compat.json: 7.2."),
+        (None, "build/compat/compat.json is damaged"),
+    ],
+)
+def test_table_of_kernels_that_was_made(project: Project, bad: bool | None, told: str) -> None:
+    project.built()
+    row = {"name": "7.2", "compiles": "NO", "verifies": "-", "why": "it warns", "bad": bad}
+    (project.build / "compat").mkdir()
+    (project.build / "compat/compat.json").write_text(json.dumps({"rows": [row]}))
+    assert told in project.summary()

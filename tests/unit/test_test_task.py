@@ -55,6 +55,35 @@ def test_how_a_step_ended_is_written_down(selection: Selection, records: Path, c
     assert read_step(records / "unit.json").exit_code == code
 
 
+@pytest.mark.parametrize("made", [True, False])
+def test_a_program_that_did_nothing_has_not_passed(
+    selection: Selection, records: Path, made: bool
+) -> None:
+    records.mkdir()
+    report = records / "unit.xml"
+    report.write_text("of an earlier run")
+    code = f"open({str(report)!r}, 'w')" if made else ""
+    argv = [sys.executable, "-c", code, "--junitxml=unit.xml"]
+    if made:
+        task.run("unit", argv, selection)
+        return
+    with pytest.raises(task.TestsFailed, match=r"ended with 0, but made no .*unit\.xml"):
+        task.run("unit", argv, selection)
+    assert read_step(records / "unit.json").exit_code != 0
+
+
+def test_a_soak_that_did_nothing_has_not_passed(
+    selection: Selection, records: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(task, "select", lambda _: selection)
+    soaked = selection.workspace.root / "soak/soak.json"
+    soaked.parent.mkdir(parents=True)
+    soaked.write_text("of an earlier run")
+    argv = [sys.executable, "-c", "", "doit", "minutes=1", "soak"]
+    with pytest.raises(task.TestsFailed, match=r"ended with 0, but made no .*soak\.json"):
+        task.run("debug", argv, selection)
+
+
 def test_a_running_step_leaves_no_older_result(selection: Selection, records: Path) -> None:
     records.mkdir()
     (records / "unit.xml").write_text("of an earlier run")
