@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "region.h"
@@ -29,6 +31,16 @@ static int check_kind(int fd, const char *path, size_t length,
 	return 0;
 }
 
+/* Those of sysfs are memory of a device, whatever fstat() calls them. */
+static bool is_file(int fd)
+{
+	struct statfs fs;
+	struct stat st;
+
+	return !fstat(fd, &st) && S_ISREG(st.st_mode) && !fstatfs(fd, &fs) &&
+	       fs.f_type != SYSFS_MAGIC;
+}
+
 static const char *explain_mmap(int error)
 {
 	switch (error) {
@@ -52,8 +64,10 @@ static int map_path(struct region *region, int fd, struct outcome *out)
 		return -1;
 	region->base = mmap(NULL, region->length, PROT_READ | PROT_WRITE,
 			    MAP_SHARED, fd, 0);
-	if (region->base != MAP_FAILED)
+	if (region->base != MAP_FAILED) {
+		region->file = is_file(fd);
 		return 0;
+	}
 	region->base = NULL;
 	return fail_errno(out, STATUS_ERROR, errno,
 			  "cannot map %zu bytes of %s: %s%s", region->length,

@@ -33,6 +33,19 @@ const char *result_name(const struct run *run, const struct outcome *out)
 	}
 }
 
+/* A file in place of device memory keeps what was its buffer. */
+static void print_memory(const struct run *run)
+{
+	const struct region *region = &run->region;
+	const struct options *opt = run->opt;
+	bool stored = opt->init.width ||
+		      (opt->host_access.width && !opt->host_access.read_only);
+
+	if (region->file && (stored || !opt->skip_read))
+		printf("overwriting bytes 0 to %zu of %s, the buffer\n",
+		       region->length - 1, region->path);
+}
+
 static void print_written(const struct run *run)
 {
 	const struct drive *drives[WRITTEN];
@@ -77,6 +90,7 @@ void report_start(const struct run *run)
 		       engine_name(run->engine));
 	printf("seed %ju\n", (uintmax_t)opt->seed);
 	print_written(run);
+	print_memory(run);
 	fflush(stdout);
 }
 

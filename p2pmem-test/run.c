@@ -116,10 +116,26 @@ static int check_drives(const struct run *run, struct outcome *out)
 	return 0;
 }
 
+/* A buffer that is the drive as well would be neither a copy nor a check. */
+static int check_memory(const struct run *run, struct outcome *out)
+{
+	const struct drive *drives[] = { &run->read_drive, &run->write_drive };
+	const char *path = run->opt->mem_path;
+
+	for (size_t i = 0; path && i < sizeof(drives) / sizeof(*drives); i++) {
+		if (drives[i]->path && drive_is_same(path, drives[i]->path))
+			return fail(out, STATUS_USAGE,
+				    "%s is P2PMEM and a drive (%s) at once: the buffer has to be another file",
+				    path, drives[i]->path);
+	}
+	return 0;
+}
+
 int run_open(struct run *run, const struct options *opt, struct outcome *out)
 {
 	*run = (struct run){ .opt = opt };
-	if (open_drives(run, out) || check_drives(run, out))
+	if (open_drives(run, out) || check_drives(run, out) ||
+	    check_memory(run, out))
 		return -1;
 	if (region_open(&run->region, opt->mem_path,
 			geometry_buffer(&opt->geo), out))

@@ -284,6 +284,29 @@ def test_same_file_by_other_names(tool: Tool) -> None:
         assert tool.json("a.img", name, "-c1")["exit_code"] == 2
 
 
+@pytest.mark.parametrize("args", [(), ("--check",), ("--skip-write",)])
+def test_memory_that_is_a_drive(tool: Tool, args: tuple[str, ...]) -> None:
+    """Also by another name; nothing is written."""
+    (tool.folder / "link").symlink_to("a.img")
+    before = contents(tool)
+    result = tool.run("a.img", "b.img", "link", "-c1", *args)
+    assert result.code == 2
+    assert "link is P2PMEM and a drive (a.img) at once" in result.stderr
+    assert contents(tool) == before
+
+
+def test_a_file_as_memory_is_said_to_be_overwritten(tool: Tool) -> None:
+    """By what is read or stored, as far as the buffer goes; not if it is only written out."""
+    line = "overwriting bytes 0 to 4095 of mem, the buffer\n"
+    assert line in tool.run(*PEER, "-c1").stdout
+    assert line in tool.run(*PEER, "-c1", "--skip-read", "--init=8").stdout
+    assert line in tool.run(*PEER, "-c1", "--skip-read", "--host_access=8").stdout
+    for read_only in ((), ("--host_access=-8",)):
+        before = contents(tool)[2]
+        assert line not in tool.run(*PEER, "-c1", "--skip-read", *read_only).stdout
+        assert contents(tool)[2] == before
+
+
 def test_json_with_odd_names(either: Tool) -> None:
     """Any file name makes valid JSON that decodes to the same bytes."""
     names = [b'a"b\\c\x01\x7f', "ü€😀".encode(), b"\xff\xc0\x80\xed\xa0\x80\xf5", b"\xe2\x82"]
