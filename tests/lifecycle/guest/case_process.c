@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Processes that share a mapping, inherit it, or come and go. */
+#include <fcntl.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -16,6 +17,7 @@
 struct family {
 	const struct place *place;
 	int gate[2];		/* closed by the parent when it is gone */
+	int ready[2];		/* a byte: has the memory; the end: another program */
 	unsigned char *memory;
 	size_t before;
 };
@@ -103,7 +105,7 @@ void case_fork_child_first(const struct place *place)
 	close(fd);
 }
 
-/* The new program asks for the cases: it must not have the memory any more. */
+/* Takes the memory, and then runs what must not have it any more. */
 static void become_another_program(void *data)
 {
 	struct family *family = data;
@@ -112,6 +114,8 @@ static void become_another_program(void *data)
 
 	paint(memory, SIZE, family->place->seed);
 	dup2(family->gate[1], STDOUT_FILENO);
+	if (write(family->ready[1], "r", 1) != 1)
+		_exit(126);
 	execl("/bin/sleep", "sleep", "30", NULL);
 	_exit(127);
 }
@@ -125,9 +129,13 @@ void case_exec_program(const struct place *place)
 	char byte;
 	pid_t pid;
 
-	if (pipe2(family.gate, 0))
+	if (pipe2(family.gate, 0) || pipe2(family.ready, O_CLOEXEC))
 		die("pipe failed");
 	pid = spawn(become_another_program, &family);
+	close(family.ready[1]);
+	check(read(family.ready[0], &byte, 1) == 1, "a child has the memory");
+	check(read(family.ready[0], &byte, 1) == 0, "and is another program then");
+	close(family.ready[0]);
 	check(available_becomes(place, family.before),
 	      "another program does not inherit the memory");
 	kill(pid, SIGKILL);
