@@ -269,11 +269,16 @@ def in_guests(function: str) -> tuple[Any, list[Any]]:
     return (stage("tests.lifecycle.task", function, lock=lock, reads=AT.lock), [SELECTED])
 
 
+def task__suite_fits() -> Task:
+    """see that the life-cycle suite can be run on the topology, before anything is built for it"""
+    return {"actions": [(stage("tests.lifecycle.task", "fits"), [SELECTED])]}
+
+
 def task_lifecycle() -> Task:
     """cross who holds device memory with all that can happen to it: the module's own suite"""
     return {
         "actions": [in_guests("lifecycle")],
-        "task_dep": ["build"],
+        "task_dep": ["_suite_fits", "build"],
         "clean": cleaning(AT.root / "lifecycle", AT.root / "lifecycle-image"),
     }
 
@@ -282,7 +287,7 @@ def task_soak() -> Task:
     """run the life-cycle suite again and again: doit soak minutes=10"""
     return {
         "actions": [in_guests("soak")],
-        "task_dep": ["build"],
+        "task_dep": ["_suite_fits", "build"],
         "clean": cleaning(AT.root / "soak"),
     }
 

@@ -1,6 +1,6 @@
 """A guest with module and drives ready, for work that is not a verification."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -12,8 +12,7 @@ from boot.machine import running
 from boot.qemu import SERVE, Vm
 from boot.topology import Topology
 from boot.trace import TraceReader
-from rootfs.initramfs import ImageFile, Parts, find_busybox, pack
-from settings.paths import Workspace, accel_cache
+from settings.paths import accel_cache
 from verify import system_checks
 from verify.images import Images
 from verify.session import Session
@@ -25,25 +24,6 @@ PREPARE = (
     system_checks.load_module,
     system_checks.nodes,
 )
-
-
-def image_with(workspace: Workspace, more: Sequence[ImageFile], folder: Path) -> Path:
-    """Pack the build's root file system with further files, below ``folder``; return it.
-
-    Raises:
-        ImageError: a file cannot go in; says which and why.
-    """
-    image = folder / "rootfs/initramfs.cpio.lz4"
-    image.parent.mkdir()
-    parts = Parts(
-        busybox=find_busybox(),
-        module=workspace.module,
-        tool=workspace.tool,
-        vmlinux=workspace.vmlinux,
-        more=tuple(more),
-    )
-    pack(parts, workspace.gen_init_cpio, image)
-    return image
 
 
 def machine(artifacts: Artifacts, topology: Topology, cpu: str, asked: str, folder: Path) -> Vm:
@@ -64,10 +44,10 @@ def machine(artifacts: Artifacts, topology: Topology, cpu: str, asked: str, fold
 
 
 @contextmanager
-def ready(vm: Vm, folder: Path, release: str) -> Iterator[Session]:
+def ready(vm: Vm, folder: Path, artifacts: Artifacts) -> Iterator[Session]:
     """Boot, find the drives, load the module; at the end power off and look through the log.
 
-    ``release`` is what ``uname -r`` has to say, ``folder`` gets the logs.
+    ``folder`` gets the logs; the machine is of these artifacts.
 
     Raises:
         LabError: the guest did not come that far, or the kernel complained.
@@ -79,7 +59,8 @@ def ready(vm: Vm, folder: Path, release: str) -> Iterator[Session]:
             images=Images(vm.topology, image_paths(vm.topology, folder)),
             trace=TraceReader(folder / "trace.log"),
             timeouts=timeouts_for(vm.accel),
-            release=release,
+            release=artifacts.release,
+            module=artifacts.module,
         )
         for prepare in PREPARE:
             prepare(session)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bench.guest import image_with, machine, ready
+from bench.guest import machine, ready
 from bench.measure import Group, measure
 from bench.plan import AGAINST, OURS, Plan
 from bench.report import Subject, compared, print_group, print_head, write_reports
@@ -18,6 +18,7 @@ from host.tools import require_programs
 from kernel.choice import announce
 from kernel.selection import Selection
 from rootfs.initramfs import ImageFile
+from rootfs.task import pack_with
 from settings.paths import Workspace
 
 SPACE_FOR_LOGS = 8 << 20  # bytes
@@ -83,11 +84,11 @@ def measured(bench: Bench, plan: Plan) -> list[Group]:
     artifacts = built_in(bench.workspace)
     if bench.against:
         more = [ImageFile(f"/bin/{AGAINST}", bench.against, "755")]
-        image = image_with(bench.workspace, more, bench.folder)
-        artifacts = replace(artifacts, initramfs=image)
+        image = bench.folder / "rootfs/initramfs.cpio.lz4"
+        artifacts = replace(artifacts, initramfs=pack_with(bench.workspace, more, image))
     vm = machine(artifacts, bench.topology, bench.cpu, bench.accel, bench.folder)
     # Nothing is traced: that would be measured, too.
-    with ready(vm, bench.folder, artifacts.release) as session:
+    with ready(vm, bench.folder, artifacts) as session:
         print_head()
         groups = list(measure(session, plan, print_group))
     write_reports(_subject(bench, vm, artifacts), groups, bench.folder)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from compat.row import Answer, Row, Subject, must_refuse
 from compat.unpacked import Unpacked
-from host.files import remove
+from host.files import emptied, remove
 from host.process import ProgramFailed, ProgramKilled, run_logged
 from kernel.environment import PASSED, REPRODUCIBLE
 from kernel.external import mirror, module_sources
@@ -37,7 +37,7 @@ def against_headers(
     """Compile the module of a folder against unpacked headers, with the compiler they ask for."""
     headers = unpacked.headers(subject.name)
     p2pdma = read_config(headers / ".config").get("PCI_P2PDMA") == "y"
-    mirror(module_sources(module), output)
+    _fresh(module, output)
     argv = ["make", "-C", str(headers), f"M={output}", WARNINGS, f"-j{jobs}", "modules"]
     env = {**REPRODUCIBLE, "PATH": unpacked.path}
     failed = _make_failed(argv, subject, log, env, output)
@@ -49,13 +49,19 @@ def against_headers(
 
 def against_build(subject: Subject, kbuild: Kbuild, module: Path, output: Path, log: Path) -> Row:
     """Compile the module of a folder against a whole kernel that the lab has built."""
-    mirror(module_sources(module), output)
+    _fresh(module, output)
     argv = kbuild.argv(f"M={output}", WARNINGS, "modules")
     failed = _make_failed(argv, subject, log, REPRODUCIBLE, output)
     row = judged(subject, "", failed, log, module)
     if row.good:
         remove(output)
     return row
+
+
+def _fresh(module: Path, output: Path) -> None:
+    """Have the sources there and nothing else: what is up to date already does not warn again."""
+    emptied(output)
+    mirror(module_sources(module), output)
 
 
 def judged(subject: Subject, refusal: str, failed: bool, log: Path, module: Path) -> Row:

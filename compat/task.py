@@ -43,6 +43,8 @@ def run(selection: Selection, module: Path) -> None:
         SettingError: ``kernel=`` was given, or ``trees=`` names what is no kernel tree.
         NotCompatible: a kernel is not what it has to be, or none could be tried.
     """
+    for name in ("compat.md", "compat.json"):
+        remove(COMPAT / name)  # what is there must not be taken for what comes, or does not come
     _refuse_kernel(selection)
     for tree in selection.settings.trees:
         try:
@@ -50,8 +52,6 @@ def run(selection: Selection, module: Path) -> None:
         except LabError as error:
             raise SettingError(f"trees={tree}: {error.message}", hint=error.hint) from error
     require_programs(*BUILD_TOOLS, QEMU)
-    for name in ("compat.md", "compat.json"):
-        remove(COMPAT / name)  # what is there must not be taken for what comes
     print(table.HEAD, flush=True)
     rows = []
     for row in _rows(selection, module):
@@ -66,7 +66,8 @@ def require_good(rows: Sequence[Row]) -> None:
     """Raise unless every row is what it has to be.
 
     Raises:
-        NotCompatible: one is not, or not a single one was tried.
+        NotCompatible: one is not, or the module was compiled for not a single one: that it
+            refuses what it has to refuse does not tell that it works anywhere.
     """
     bad = [row for row in rows if row.bad]
     if bad:
@@ -75,9 +76,10 @@ def require_good(rows: Sequence[Row]) -> None:
             f"{len(bad)} of {len(rows)} kernels are not what they have to be: {names}",
             hint=f"the first one's log is {bad[0].log}" if bad[0].log else "",
         )
-    if not any(row.good for row in rows):
+    if not any(row.compiles is Answer.YES for row in rows):
         raise NotCompatible(
-            "no kernel at all could be tried", hint="the table says why, for each of them"
+            "the module was compiled for no kernel at all",
+            hint="the table says why, for each of them",
         )
 
 

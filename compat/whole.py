@@ -4,8 +4,10 @@ import json
 import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
+from boot.outcome import Outcome
 from compat import compiled
 from compat.row import Answer, Row, Subject
 from host.errors import LabError
@@ -57,6 +59,7 @@ def attempt(kernel: str, given: Mapping[str, str], module: Path, folder: Path) -
         return Row(subject, Answer.UNTRIED, why=f"cannot be had: {why}", log=str(log))
     record = read_record(selection.workspace.source_record)
     subject = Subject(record.version, _origin(record))
+    begun = datetime.now(UTC)
     failure = _doit([*words, "verify"], kernel, log)
     stage = (STAGE.findall(log.read_text(encoding="utf-8", errors="replace")) or ["start"])[-1]
     if failure and stage not in ("verify", "initramfs", "module"):
@@ -64,7 +67,8 @@ def attempt(kernel: str, given: Mapping[str, str], module: Path, folder: Path) -
         return Row(subject, Answer.UNTRIED, Answer.NO, f"{stage}: {failure}", str(log))
     row = _compiled(selection, subject, module, folder)
     if not failure:
-        return Row(subject, row.compiles, Answer.YES, row.why or _checks(selection), row.log)
+        checks = passed_checks(selection.run_dir("verify") / "verdict.json", record.version, begun)
+        return Row(subject, row.compiles, Answer.YES, row.why or checks, row.log)
     if row.bad and stage == "module":
         return row
     return Row(subject, row.compiles, Answer.NO, row.why or f"{stage}: {failure}", str(log))
@@ -111,12 +115,23 @@ def _origin(record: SourceRecord) -> str:
     return record.file or f"tree {record.tree}"
 
 
-def _checks(selection: Selection) -> str:
-    """Return how many checks the verdict is made of."""
-    path = selection.run_dir("verify") / "verdict.json"
+def passed_checks(path: Path, version: str, begun: datetime) -> str:
+    """Return how many checks a verdict is made of that doit has just called a pass.
+
+    Raises:
+        LabError: there is none, or it is none of this kernel, of this run, or no pass.
+    """
     try:
-        results = json.loads(path.read_text(encoding="utf-8"))["checks"]
-    except (OSError, ValueError, KeyError) as error:
+        verdict = json.loads(path.read_text(encoding="utf-8"))
+        statuses = [result["status"] for result in verdict["checks"]]
+        about = (verdict["outcome"], verdict["kernel"]["version"])
+        started = datetime.fromisoformat(verdict["started"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise LabError(f"the verdict {path} cannot be read: {error}") from error
-    passed = sum(result["status"] == "passed" for result in results)
-    return f"{passed} of {len(results)} checks passed"
+    if started < begun.replace(microsecond=0):  # it is told in whole seconds
+        raise LabError(f"the verdict {path} is of an earlier run, {verdict['started']}")
+    if about != (Outcome.PASSED.word, version):
+        raise LabError(
+            f"doit ended with 0, but the verdict {path} is: {about[0]}, Linux {about[1]}"
+        )
+    return f"{statuses.count('passed')} of {len(statuses)} checks passed"

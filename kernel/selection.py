@@ -164,7 +164,7 @@ def _require_readers(argv: Sequence[str], given: Mapping[str, str]) -> None:
         words = _task_words(argv) or [DEFAULT_TASK]
         if not set(words) <= set(readers):
             raise SettingError(
-                f"{name}= is for `doit {' '.join(readers)}` alone, "
+                f"{name}= is for {' and '.join(f'`doit {it}`' for it in readers)} alone, "
                 f"not for `doit {' '.join(words)}`",
                 hint=f"./doit {name}={given[name]} {readers[-1]}",
             )

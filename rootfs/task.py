@@ -1,6 +1,7 @@
 """What doit runs in the rootfs stage."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from host.files import remove
@@ -68,6 +69,28 @@ def initramfs(selection: Selection) -> None:
     remove(workspace.packed)
     pack(parts, workspace.gen_init_cpio, workspace.initramfs)
     write_packed(workspace.packed, {file.target: file.source for file in parts.more})
+
+
+def pack_with(
+    workspace: Workspace, more: Sequence[ImageFile], target: Path, module: Path | None = None
+) -> Path:
+    """Pack what the built root file system has and further files, elsewhere; return the image.
+
+    Args:
+        workspace: the build.
+        more: the further files.
+        target: the image; its folder also gets what it is packed from.
+        module: takes the place of the built one.
+
+    Raises:
+        ImageError: a file cannot go in; says which and why.
+        OSError: nothing was built.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    parts = _parts(workspace)
+    parts = replace(parts, module=module or parts.module, more=(*parts.more, *more))
+    pack(parts, workspace.gen_init_cpio, target)
+    return target
 
 
 def contents(workspace: Workspace) -> list[ImageFile]:

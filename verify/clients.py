@@ -4,6 +4,7 @@ fio writes to a drive from another function's memory and reads it back into that
 every block. That the data went peer to peer is taken from QEMU's trace, as for a copy.
 """
 
+import errno
 import json
 import re
 import shlex
@@ -14,7 +15,7 @@ from boot.listing import expected_functions
 from boot.policy import MapType
 from boot.trace import Memory, Transfer, total, transfers
 from verify.check import CheckFailed, require
-from verify.copy_check import readable
+from verify.copy_check import readable, refusal_line
 from verify.images import unchanged_since
 from verify.path import require_whole_range
 from verify.scenario import ALIGNMENT, Scenario
@@ -25,6 +26,10 @@ DRAW_TREE = "lspci -tv"
 UNITS = {"KB": 1 << 10, "MB": 1 << 20, "GB": 1 << 30}
 FIO_BYTES = 1 << 20
 FIO_BLOCK = 64 << 10
+VERIFY_FAILED = errno.EILSEQ  # fio's verify.c: data that is not what was written
+# What the kernel answers to a transfer that it refuses: drivers/nvme before and from Linux 6.17 on.
+TRANSFER_REFUSED = (errno.EREMOTEIO, errno.EINVAL)
+IN_A_TRANSFER = "io_u error"  # in fio's words, if an error came of a read or write
 
 
 @dataclass(frozen=True)
@@ -153,13 +158,25 @@ def fio(session: Session, run: FioRun) -> str:
 
 
 def _found_out(session: Session, run: FioRun) -> str:
-    """What went through memory that does not remember fio has to find wrong."""
+    """What went through memory that does not remember fio has to find wrong, and nothing else."""
     command = fio_command(session, run, "--rw=read")
+    session.trace.take()
     answer = session.guest.console.run(command, session.timeouts.copy)
+    moved = total(transfers(session.trace.take(), session.bars))
     error = _report(answer.output).get("error", 0)
     require(
         answer.status != 0 or error,
         f"fio is content, but the memory of {run.provider} does not remember what is written",
+    )
+    require(
+        error == VERIFY_FAILED,
+        f"fio was to find wrong data (error {VERIFY_FAILED}), but ended with {answer.status}, "
+        f"error {error}: {_words(answer.output)}",
+    )
+    # It ends with the first block that is wrong.
+    require(
+        moved.keys() == {("read", Memory.PEER, session.function(run.provider).bdf)},
+        f"QEMU traced {readable(session, moved)}, expected reads into the peer's memory alone",
     )
     return f"fio finds wrong what it reads back, as it must: {_words(answer.output)}"
 
@@ -200,6 +217,8 @@ def _fio(session: Session, run: FioRun, *mode: str) -> list[Transfer]:
         answer.status == 0 and not error,
         f"`{command}` ended with {answer.status}, error {error}: {_words(answer.output)}",
     )
+    done = sum(report.get(way, {}).get("io_bytes", 0) for way in ("read", "write"))
+    require(done == run.length, f"`{command}` reports {done} bytes, not {run.length}")
     return moved
 
 
@@ -246,7 +265,13 @@ def _refused(session: Session, run: FioRun, before: bytes) -> str:
     moved = total(transfers(session.trace.take(), session.bars))
     error = _report(answer.output).get("error", 0)
     require(answer.status != 0 or error, "fio was content, but the kernel has to refuse this")
+    require(
+        error in TRANSFER_REFUSED and IN_A_TRANSFER in answer.output,
+        f"a transfer was to be refused, but fio ended with {answer.status}, error {error}: "
+        f"{_words(answer.output)}",
+    )
     require(not moved, f"QEMU traced {readable(session, moved)} although the kernel refused")
     now = session.images.now(run.client, run.offset, run.length)
     require(now == before, f"{run.client} was written all the same")
+    refusal_line(session, run.provider, run.client)
     return f"refused, as predicted: {_words(answer.output)}"

@@ -216,15 +216,19 @@ def _refused(
     seeded: Sums = Counter({("write", Memory.RAM, ""): copy.length})
     traced, wanted = readable(session, sums), readable(session, seeded)
     require(sums == seeded, f"QEMU traced {traced} although the kernel refused, expected {wanted}")
-    words = refusal_line(session, copy)
+    words = refusal_line(session, copy.provider, copy.source, copy.destination)
     errno = tool.get("errno_name")
     return f"refused with {errno}, as predicted; the kernel says once for a pair: {words}"
 
 
-def refusal_line(session: Session, copy: Copy) -> str:
-    """Return the kernel's own words; it says them once for a pair of client and provider."""
-    wanted = REFUSED_MESSAGE.format(provider=session.function(copy.provider).bdf)
-    clients = [end for end in (copy.source, copy.destination) if end != copy.provider]
+def refusal_line(session: Session, provider: str, *ends: str) -> str:
+    """Return the kernel's own words; it says them once for a pair of client and provider.
+
+    Raises:
+        CheckFailed: it has never said them about this provider and one of these drives.
+    """
+    wanted = REFUSED_MESSAGE.format(provider=session.function(provider).bdf)
+    clients = [end for end in ends if end != provider]
     for line in session.run("dmesg | grep peer-to-peer || true").splitlines():
         if wanted in line and any(session.drive(client).bdf in line for client in clients):
             return line.strip()

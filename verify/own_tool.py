@@ -7,7 +7,8 @@ all copies begin at byte 0, and the host looks at the drives after each of them.
 
 The witnesses are the other two. Before each copy the host fills both ranges, each with data that is
 nowhere else: afterwards they are the same only if something was copied. How the data went is in
-QEMU's trace. What the tool does through host RAM before and after the copy is its own business.
+QEMU's trace. What the tool does through host RAM before the copy, and what it reads after it, is
+its own business; writing after it would make good what the copy has spoilt.
 """
 
 import hashlib
@@ -53,12 +54,17 @@ def for_own_tool(scenario: Scenario) -> Scenario:
     return replace(scenario, steps=tuple(steps))
 
 
-def check_own_copy(session: Session, copy: Copy) -> str:
-    """Have the user's own tool do one copy, and check what happened, whatever the tool says."""
+def check_own_copy(session: Session, copy: Copy, reach: int) -> str:
+    """Have the user's own tool do one copy, and check what happened, whatever the tool says.
+
+    ``reach`` is where the longest copy of the scenario ends: up to there it is looked at after each
+    copy whether others of its bytes have changed, and beyond at the end (``compare_rest``).
+    """
     predicted = predictions(session, copy)
     allowed = MapType.NOT_SUPPORTED not in predicted.values()
     command = tool_command(session, copy)
     before = {serial: _fill(session, copy, serial) for serial in (copy.source, copy.destination)}
+    rest = _others(session, copy, reach)
     session.trace.take()
     answer = _run(session, copy, command)
     lines = session.trace.take()
@@ -74,9 +80,11 @@ def check_own_copy(session: Session, copy: Copy) -> str:
     )
     session.copies.append(record)
     heard = _heard(word, answer, expected=record.expected.value)
+    _require_untouched(session, copy, reach, rest)
     if not allowed:
         return f"{_refused(session, copy, moved, before)}; {heard}"
     seen = _traced(session, copy, moved)
+    _require_not_mended(copy, moved)
     by_processors = processor_accesses(lines, copy_window(moved))
     require(
         by_processors == 0,
@@ -147,8 +155,8 @@ def _run(session: Session, copy: Copy, command: str) -> Answer:
 
 
 def _word(output: str) -> dict[str, object]:
-    """Return the tool's report, if it makes one that says what ours does; else nothing."""
-    for line in output.splitlines():
+    """Return the tool's last report, if it makes one that says what ours does; else nothing."""
+    for line in reversed(output.splitlines()):
         if not line.startswith("{"):
             continue
         try:
@@ -202,6 +210,43 @@ def _expected(session: Session, copy: Copy) -> Sums:
     return sums
 
 
+def _require_not_mended(copy: Copy, moved: list[Transfer]) -> None:
+    """What the host compares has to be what the copy left behind.
+
+    A tool that writes from RAM once more afterwards would make good whatever peer memory did to
+    the data. Before the copy it may (it seeds), and it may read all the time.
+    """
+    window = copy_window(moved)
+    if not window:
+        return
+    after = moved[moved.index(window[-1]) + 1 :]
+    again = sum(item.length for item in after if item.command == "write")
+    require(
+        again == 0,
+        f"{again} bytes were written from host RAM after the copy through the memory of "
+        f"{copy.provider}: what is on the drives does not tell what that copy did",
+    )
+
+
+def _others(session: Session, copy: Copy, reach: int) -> dict[str, bytes]:
+    """Return what is on the drives beside a copy's range, where another copy has its own.
+
+    All begin at the same place, so that at the end nobody could tell which has written how far.
+    """
+    taken = {copy.source: copy.length, copy.destination: copy.length}
+    starts = {drive.serial: taken.get(drive.serial, 0) for drive in session.topology.drives}
+    return {
+        serial: session.images.now(serial, start, reach - start) for serial, start in starts.items()
+    }
+
+
+def _require_untouched(session: Session, copy: Copy, reach: int, rest: dict[str, bytes]) -> None:
+    for serial, now in _others(session, copy, reach).items():
+        if now != rest[serial]:
+            where = reach - len(now) + first_difference(rest[serial], now)
+            raise CheckFailed(f"host: byte {where} of {serial} changed, which is no part of it")
+
+
 def _compared(session: Session, copy: Copy, before: dict[str, bytes]) -> str:
     """Compare the copied ranges on the host, as they are now."""
     source = session.images.now(copy.source, copy.offset, copy.length)
@@ -243,4 +288,5 @@ def _refused(session: Session, copy: Copy, moved: list[Transfer], before: dict[s
     require(not peer, f"QEMU traced {readable(session, peer)} although the kernel refused")
     now = session.images.now(copy.destination, copy.offset, copy.length)
     require(now == before[copy.destination], f"{copy.destination} was written all the same")
-    return f"refused, as predicted; the kernel says once for a pair: {refusal_line(session, copy)}"
+    words = refusal_line(session, copy.provider, copy.source, copy.destination)
+    return f"refused, as predicted; the kernel says once for a pair: {words}"

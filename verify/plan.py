@@ -56,15 +56,22 @@ def log_checks() -> list[Check]:
 def _steps(scenario: Scenario) -> Iterator[Check]:
     """Yield a check for each step; where drivers change, the same step may come twice."""
     numbered = len(scenario.copies) < len(scenario.steps)
+    reach = max((copy.offset + copy.length for copy in scenario.copies), default=0)
     for number, step in enumerate(scenario.steps, 1):
         title = f"step {number}: {step.title}" if numbered else step.title
-        yield Check(title, _act(step))
+        yield Check(title, _act(step, reach))
 
 
-def _act(step: Copy | DriverStep) -> Callable[[Session], str]:
+def _act(step: Copy | DriverStep, reach: int) -> Callable[[Session], str]:
     if isinstance(step, DriverStep):
         return lambda session: check_step(session, step)
-    return lambda session: (check_own_copy if session.own_tool else check_copy)(session, step)
+
+    def copied(session: Session) -> str:
+        if session.own_tool:
+            return check_own_copy(session, step, reach)
+        return check_copy(session, step)
+
+    return copied
 
 
 def _compared(session: Session, scenario: Scenario) -> str:

@@ -159,9 +159,9 @@ def found_nodes(session: Session, known: Collection[str] = ()) -> dict[str, str]
     """Return the ``/dev/p2pmemN`` that are there, by provider; ``known`` ones were looked at.
 
     Raises:
-        CheckFailed: one is no such device, or belongs to none of the providers.
+        CheckFailed: one is no such device, or belongs to none of the providers, or two to one.
     """
-    found = {}
+    found: dict[str, str] = {}
     by_bdf = {session.function(item.name).bdf: item.name for item in session.published}
     for line in session.run(LIST_NODES).splitlines():
         name, bdf, numbers = line.split()
@@ -169,6 +169,8 @@ def found_nodes(session: Session, known: Collection[str] = ()) -> dict[str, str]
             _require_device(session, name, numbers)
         require(bdf != "none", f"/dev/{name} has no `device` in sysfs: whose memory is it?")
         require(bdf in by_bdf, f"/dev/{name} belongs to {bdf}, which is none of the providers")
+        other = found.get(by_bdf[bdf])
+        require(other is None, f"/dev/{name} and {other} both belong to {bdf}")
         found[by_bdf[bdf]] = f"/dev/{name}"
     return found
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from bench.guest import image_with, machine, ready
+from bench.guest import machine, ready
 from bench.plan import BASE, OTHER, OWN, Plan
 from bench.report import compared
 from bench.task import Bench, measured
@@ -23,6 +23,7 @@ from host.errors import LabError
 from kernel.external import build_module
 from kernel.kbuild import Kbuild
 from rootfs.initramfs import ImageFile
+from rootfs.task import pack_with
 from settings.paths import CONFIGS, PROJECT, Workspace
 from verify.session import Session
 
@@ -84,11 +85,12 @@ def booted(workspace: Workspace, folder: Path, *more: ImageFile) -> AbstractCont
     """Boot the tested build with further files; the drives' DMA is traced."""
     artifacts = built_in(workspace)
     if more:
-        artifacts = replace(artifacts, initramfs=image_with(workspace, more, folder))
+        image = pack_with(workspace, more, folder / "rootfs/initramfs.cpio.lz4")
+        artifacts = replace(artifacts, initramfs=image)
     topology = load_topology(TOPOLOGY)
     vm = machine(artifacts, topology, topology.cpu, "auto", folder)
     vm = replace(vm, extra=trace.options(folder / "trace.log"))
-    return ready(vm, folder, artifacts.release)
+    return ready(vm, folder, artifacts)
 
 
 @pytest.fixture(scope="module")

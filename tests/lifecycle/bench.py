@@ -9,12 +9,11 @@ from pathlib import Path
 from boot.console import Answer
 from boot.listing import expected_functions
 from boot.machine import Guest
-from boot.topology import Nvme, Topology
+from boot.topology import MODULE, Nvme, Topology
 from tests.lifecycle.limits import Limits
 from verify.check import CheckFailed, require
 
 PROGRAM = "p2pmem-lifecycle"
-MODULE = "p2pmem_pci"
 SYSFS = "/sys/bus/pci"
 TRICKLE = 64 << 10  # bytes per second: a transfer of 2 MiB then takes half a minute
 UNLIMITED = 0
@@ -74,6 +73,7 @@ class Bench:
         now: the state when it was last looked at; between cases, what it is.
         known: kernel messages that were excused, each with the reason.
         looked: how many lines of the log have been looked at.
+        module: what modprobe is given.
     """
 
     guest: Guest
@@ -84,6 +84,7 @@ class Bench:
     now: State = field(default_factory=lambda: State({}, {}))
     known: list[str] = field(default_factory=list)
     looked: int = 0
+    module: str = MODULE
 
     @property
     def provider(self) -> Nvme:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from boot.qmp import QmpError
-from tests.lifecycle.bench import MODULE, PROGRAM, SYSFS, Bench
+from tests.lifecycle.bench import PROGRAM, SYSFS, Bench
 from verify.check import CheckFailed, require
 
 OUT = "/run/event"
@@ -173,7 +173,7 @@ def _power_on(bench: Bench) -> None:
 
 def _reload(bench: Bench) -> None:
     """With the holder gone it must work, and give the nodes their numbers again."""
-    bench.run(f"rmmod {MODULE} && modprobe {MODULE}")
+    bench.run(f"rmmod {bench.module} && modprobe {bench.module}")
 
 
 EVENTS = (
@@ -190,7 +190,7 @@ EVENTS = (
     Event("controller reset", _reset_controller, revokes=False),
     Event("function-level reset", _writes("reset"), revokes=False, orderly=False),
     Event(
-        "rmmod", lambda _bench, _holder: ["rmmod", MODULE], revokes=False, error="EAGAIN",
+        "rmmod", lambda bench, _holder: ["rmmod", bench.module], revokes=False, error="EAGAIN",
         undo=_reload,
     ),
     Event("SIGKILL", lambda _bench, holder: ["kill", holder], revokes=False),

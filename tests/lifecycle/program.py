@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from host.process import run_logged
-from rootfs.initramfs import ImageFile, Parts, find_busybox, pack
+from rootfs.initramfs import ImageFile
+from rootfs.task import pack_with
 from settings.paths import Workspace
 
 GUEST = Path(__file__).resolve().parent / "guest"
@@ -31,14 +32,6 @@ def pack_image(workspace: Workspace, folder: Path, module: Path | None = None) -
         ImageError: something cannot go into it.
         OSError: nothing was built.
     """
-    image = folder / "initramfs.cpio.lz4"
     program = build_program(folder / "program")
-    parts = Parts(
-        busybox=find_busybox(),
-        module=module or workspace.module,
-        tool=workspace.tool,
-        vmlinux=workspace.vmlinux,
-        more=(ImageFile(f"/bin/{NAME}", program, "755"),),
-    )
-    pack(parts, workspace.gen_init_cpio, image)
-    return image
+    more = [ImageFile(f"/bin/{NAME}", program, "755")]
+    return pack_with(workspace, more, folder / "initramfs.cpio.lz4", module)

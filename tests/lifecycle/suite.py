@@ -15,7 +15,7 @@ from boot.topology import Topology
 from host.errors import LabError
 from host.files import emptied
 from tests.lifecycle.aftermath import Complained, check_aftermath, check_leaks, check_log
-from tests.lifecycle.bench import MODULE, Bench
+from tests.lifecycle.bench import Bench
 from tests.lifecycle.cases import Case
 from tests.lifecycle.drives import create_patterned
 from tests.lifecycle.limits import limits_for
@@ -129,7 +129,13 @@ class Suite:
         folder.mkdir()
         run = _Runner(folder / "console.log", self._inputs.artifacts.release)
         with running(self._vm, folder) as guest:
-            bench = Bench(guest, self._inputs.topology, self._limits, dict(self._images()))
+            bench = Bench(
+                guest,
+                self._inputs.topology,
+                self._limits,
+                dict(self._images()),
+                module=self._inputs.artifacts.module,
+            )
             booted = run.one(BOOT, 0, lambda: self._prepare(bench), bench)
             if not booted.passed:
                 yield booted
@@ -149,7 +155,7 @@ class Suite:
 
     def _prepare(self, bench: Bench) -> str:
         bench.guest.console.wait_ready(self._limits.boot)
-        bench.run(f"modprobe {MODULE}")
+        bench.run(f"modprobe {bench.module}")
         bench.begin()
         return ""
 

@@ -11,7 +11,7 @@ from boot.artifacts import built_in
 from boot.outcome import Outcome
 from boot.qemu import QEMU
 from boot.topology import load_topology
-from host.errors import LabError
+from host.errors import LabError, SettingError
 from host.files import remove
 from host.progress import Progress
 from host.tools import require_programs
@@ -94,19 +94,28 @@ def orders(seed: int) -> Iterator[list[Work]]:
         source.shuffle(cases)
 
 
+def fits(selection: Selection) -> None:
+    """See, before anything is built for it, that the suite can be run on the topology.
+
+    Raises:
+        SettingError: it cannot.
+    """
+    topology = selection.settings.topology
+    if topology != TOPOLOGY:
+        raise SettingError(
+            f"the life-cycle suite plugs and unplugs drives below one switch of the q35 machine: "
+            f"it runs on {TOPOLOGY}, not on {topology}",
+            hint=f"leave out topology={topology}",
+        )
+
+
 def inputs_of(selection: Selection, folder: Path) -> Inputs:
     """Return what a selection asks to run the suite on.
 
     Raises:
-        LabError: a topology that does not serve, or nothing has been built.
+        LabError: nothing has been built, or something cannot go into the root file system.
     """
     settings = selection.settings
-    if settings.topology != TOPOLOGY:
-        raise LabError(
-            f"the life-cycle suite plugs and unplugs drives below one switch of the q35 machine: "
-            f"it runs on {TOPOLOGY}, not on {settings.topology}",
-            hint=f"leave out topology={settings.topology}",
-        )
     workspace = selection.workspace
     topology = load_topology(selection.topology_file)
     artifacts = built_in(workspace)

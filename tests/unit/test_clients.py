@@ -11,7 +11,7 @@ import pytest
 from host.errors import MissingToolError
 from rootfs.clients import client_programs
 from tests.unit.fake_session import CMB, ONE, SIZE, TWO, FakeGuest, session_on, sparse_images
-from tests.unit.test_copy_check import RAM, moves
+from tests.unit.test_copy_check import RAM, REFUSAL, moves
 from verify.check import CheckFailed
 from verify.clients import FioRun, fio, fio_runs, lspci_tree, nvme_list, nvme_registers
 from verify.plan import guest_checks
@@ -53,7 +53,14 @@ pmrcap  : 0
 RUN = FioRun(ONE, TWO, 1 << 20)
 MEMORY = CMB[ONE] + 0x20000
 DATA = hashlib.shake_128(b"fio's").digest(RUN.length)
-GOOD = json.dumps({"jobs": [{"error": 0}]})
+GOOD = json.dumps({"jobs": [{"error": 0, "write": {"io_bytes": RUN.length}}]})
+READ_BACK = json.dumps(
+    {"jobs": [{"error": 0, "read": {"io_bytes": RUN.length}, "write": {"io_bytes": 0}}]}
+)
+REFUSED = (
+    "fio: io_u error on file /dev/nvme1n1: Remote I/O error: write offset=0, buflen=65536\n"
+    '{"jobs": [{"error": 121}]}'
+)
 
 
 def session_for(topology: str = "switch-q35") -> tuple[Session, FakeGuest]:
@@ -128,8 +135,9 @@ class Fio:
         self.session.images = sparse_images(self.session, folder)
         self.phases: list[tuple[list[str], bytes, int, str]] = [
             (moved("write"), DATA, 0, GOOD),
-            (moved("read"), b"", 0, GOOD),
+            (moved("read"), b"", 0, READ_BACK),
         ]
+        self.guest.answers["dmesg"] = REFUSAL
         self.guest.answers["fio"] = self.run  # type: ignore[assignment]
 
     def run(self) -> tuple[int, str]:
@@ -178,6 +186,9 @@ def test_good_run(tmp_path: Path) -> None:
             "ended with 1, error 84: verify: bad data",
         ),
         (1, {0: moved("read", RAM)}, "expected 1048576 bytes of read at 0000:03:00.0"),
+        # It ended with 0, and nobody knows whether it looked at anything.
+        (1, {3: ""}, "reports 0 bytes, not 1048576"),
+        (1, {3: READ_BACK.replace("1048576", "65536")}, "reports 65536 bytes, not 1048576"),
     ],
 )
 def test_run_that_is_not_good(
@@ -193,8 +204,8 @@ def test_run_that_is_not_good(
 
 def test_run_on_a_topology_that_must_be_refused(tmp_path: Path) -> None:
     lab = Fio(tmp_path, "root-ports")
-    lab.phases = [([], b"", 1, 'fio: Remote I/O error\n{"jobs": [{"error": 121}]}')]
-    assert fio(lab.session, RUN) == "refused, as predicted: fio: Remote I/O error"
+    lab.phases = [([], b"", 1, REFUSED)]
+    assert fio(lab.session, RUN).startswith("refused, as predicted: fio: io_u error on file")
     assert lab.session.written == []
 
 
@@ -202,8 +213,15 @@ def test_run_on_a_topology_that_must_be_refused(tmp_path: Path) -> None:
     ("phase", "words"),
     [
         (([], b"", 0, GOOD), "fio was content, but the kernel has to refuse this"),
-        ((moved("write"), b"", 1, ""), "although the kernel refused"),
-        (([], DATA, 1, ""), "was written all the same"),
+        ((moved("write"), b"", 1, REFUSED), "although the kernel refused"),
+        (([], DATA, 1, REFUSED), "was written all the same"),
+        # It fails, but for a reason of its own.
+        (([], b"", 127, "sh: fio: not found"), "a transfer was to be refused, but fio ended with"),
+        (([], b"", 1, REFUSED.replace("121", "2")), "refused, but fio ended with 1, error 2"),
+        (
+            ([], b"", 1, 'fio: mmap: Invalid argument\n{"jobs": [{"error": 22}]}'),
+            "refused, but fio ended with 1, error 22: fio: mmap",
+        ),
     ],
 )
 def test_run_that_was_not_refused(
@@ -212,6 +230,13 @@ def test_run_that_was_not_refused(
     lab = Fio(tmp_path, "root-ports")
     lab.phases = [phase]
     assert words in lab.failure()
+
+
+def test_refusal_of_which_the_kernel_says_nothing(tmp_path: Path) -> None:
+    lab = Fio(tmp_path, "root-ports")
+    lab.phases = [([], b"", 1, REFUSED)]
+    lab.guest.answers["dmesg"] = ""
+    assert "the kernel log lacks the reason" in lab.failure()
 
 
 def test_drive_that_is_too_small(tmp_path: Path) -> None:

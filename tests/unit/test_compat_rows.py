@@ -1,6 +1,7 @@
 """What a compilation, a build and a verdict come to in the table of kernels."""
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from compat.compiled import judged
 from compat.row import Answer, Row, Subject, must_refuse
 from host.errors import LabError, SettingError
 from kernel import download
+from kernel.kbuild import Kbuild
 from kernel.registry import AptKernel, Kernel, TreeKernel, UrlKernel
 from kernel.selection import select
 
@@ -107,6 +109,7 @@ def test_exit_code_tells_of_one_bad_kernel_and_of_none_tried() -> None:
         ([*good, row(Answer.YES, Answer.NO, "7.9")], "1 of 4 kernels are not .*: 7.9"),
         ([*good, row(Answer.NO, name="7.8")], "1 of 4 kernels are not .*: 7.8"),
         ([row(Answer.UNTRIED)], "no kernel at all"),
+        ([row(Answer.REFUSED), row(Answer.UNTRIED)], "compiled for no kernel at all"),
         ([], "no kernel at all"),
     ):
         with pytest.raises(task.NotCompatible, match=told) as caught:
@@ -136,7 +139,7 @@ class FakeDoit:
         self.folder = folder
         monkeypatch.setattr(whole, "_doit", self.doit)
         monkeypatch.setattr(whole, "_compiled", lambda *_: self.row)
-        monkeypatch.setattr(whole, "_checks", lambda _: "3 of 3 checks passed")
+        monkeypatch.setattr(whole, "passed_checks", lambda *_: "3 of 3 checks passed")
         monkeypatch.setattr(whole, "read_record", lambda _: self)
         monkeypatch.setattr(download, "unreachable", lambda _: "h: no route")
 
@@ -259,3 +262,70 @@ def test_reasons_of_refusals_are_the_modules_own() -> None:
     header = (Path(__file__).parents[2] / "p2pmem-pci/p2pmem_compat.h").read_text()
     for pattern in compiled.REFUSALS.values():
         assert pattern.search(header)
+
+
+NOW = datetime(2026, 5, 15, 12, 0, 0, 500000, UTC)
+VERDICT = {
+    "outcome": "passed",
+    "kernel": {"version": "7.2.13"},
+    "started": "2026-05-15T12:00:00+00:00",
+    "checks": [{"status": "passed"}, {"status": "passed"}],
+}
+
+
+def test_verdict_that_counts(tmp_path: Path) -> None:
+    path = tmp_path / "verdict.json"
+    path.write_text(json.dumps(VERDICT))
+    assert whole.passed_checks(path, "7.2.13", NOW) == "2 of 2 checks passed"
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"outcome": "failed"}, "is: failed, Linux 7.2.13"),
+        ({"kernel": {"version": "6.12"}}, "is: passed, Linux 6.12"),
+        ({"started": "2026-05-15T11:59:59+00:00"}, "is of an earlier run"),
+        ({"checks": None}, "cannot be read"),
+    ],
+)
+def test_verdict_of_something_else_is_no_yes(
+    tmp_path: Path, change: dict[str, object], told: str
+) -> None:
+    path = tmp_path / "verdict.json"
+    path.write_text(json.dumps(VERDICT | change))
+    with pytest.raises(LabError, match=told):
+        whole.passed_checks(path, "7.2.13", NOW)
+
+
+def test_no_verdict_is_no_yes(tmp_path: Path) -> None:
+    with pytest.raises(LabError, match="cannot be read"):
+        whole.passed_checks(tmp_path / "verdict.json", "7.2.13", NOW)
+
+
+def test_a_warning_comes_again_in_the_next_run(
+    module: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """make does not compile what is up to date, so objects of a run that warned must be gone."""
+    output, log = tmp_path / "output", tmp_path / "log"
+
+    def make(*_: object) -> bool:
+        built = output / "p2pmem_main.o"
+        log.write_text("+ make\n" + ("" if built.exists() else f"{OWN}\n"))
+        built.touch()
+        return False
+
+    monkeypatch.setattr(compiled, "_make_failed", make)
+    kbuild = Kbuild(tmp_path, tmp_path, 1)
+    rows = [compiled.against_build(SUBJECT, kbuild, module, output, log) for _ in range(2)]
+    assert [it.compiles for it in rows] == [Answer.NO, Answer.NO]
+
+
+def test_table_of_an_earlier_run_is_gone_when_nothing_is_tried(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(task, "COMPAT", tmp_path)
+    for name in ("compat.md", "compat.json"):
+        (tmp_path / name).write_text("all is well")
+    with pytest.raises(SettingError):
+        task.run(select(["compat", "kernel=6.12"]), tmp_path)
+    assert list(tmp_path.iterdir()) == []

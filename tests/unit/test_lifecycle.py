@@ -15,6 +15,7 @@ import pytest
 from boot.console import Answer
 from boot.outcome import Outcome
 from boot.topology import load_topology
+from host.errors import SettingError
 from host.progress import Progress
 from kernel.source import SourceRecord
 from settings.paths import CONFIGS, PROJECT
@@ -31,6 +32,7 @@ from tests.lifecycle.program import GUEST, NAME
 from tests.lifecycle.report import Report, print_summary, write_report
 from tests.lifecycle.suite import Result, Suite, Work
 from tests.lifecycle.task import orders, soak_until
+from tests.unit.test_dodo import Checkout
 from verify.check import CheckFailed
 
 STATE = (
@@ -322,3 +324,13 @@ def test_the_report_tells_everything(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert "WARNING: 1 of 2 cases passed" in printed
     assert "Linux 6.12.117 +debug" in printed
     assert "excused 1 times: known fault" in printed
+
+
+@pytest.mark.parametrize("task", ["lifecycle", "soak"])
+def test_a_topology_that_does_not_serve_is_refused_before_anything_is_built(
+    tmp_path: Path, task: str
+) -> None:
+    done = Checkout(tmp_path).doit("kernel=6.12", "topology=root-ports", task)
+    assert done.returncode == SettingError.exit_code
+    assert "runs on switch-q35, not on root-ports" in done.stderr
+    assert "== source" not in done.stdout

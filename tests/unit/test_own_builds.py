@@ -12,6 +12,7 @@ from kernel import task as kernel_task
 from kernel.selection import own_label
 from rootfs import task as rootfs_task
 from rootfs.elf import ImageError
+from rootfs.initramfs import ImageFile
 from rootfs.packed import packed_files, stamps_of_packed
 from tests.unit.elf_files import compiled
 from tests.unit.test_build_tasks import Lab, lab
@@ -87,6 +88,21 @@ def test_both_get_into_the_image_and_their_folders_stay_as_they_are(own: Own) ->
     assert libraries.items() <= files.items()
     assert "modprobe mine " in (own.at.rootfs / "motd").read_text()
     assert len(stamps_of_packed(own.at.packed)) == len(libraries)
+
+
+def test_an_image_with_further_files_has_both_too(own: Own, tmp_path: Path) -> None:
+    """What `doit bench` and `doit lifecycle` boot: the library of the tool goes with it."""
+    own.kernel()
+    own.make_module()
+    own.make_tool()
+    further = ImageFile("/bin/further", own.at.tool.resolve(), "755")
+    image = rootfs_task.pack_with(own.at, [further], tmp_path / "elsewhere/image")
+
+    spec = (image.parent / "initramfs.spec").read_text()
+    for target in ("/bin/further", "/bin/p2pmem-test", "/lib/modules/6.12.1/mine.ko"):
+        assert f"file {target} " in spec
+    assert "libc.so.6 " in spec
+    assert not own.at.initramfs.exists()
 
 
 def test_places_of_the_labs_own_are_not_touched(own: Own) -> None:

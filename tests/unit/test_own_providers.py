@@ -1,6 +1,7 @@
 """A user's own tool, fio and nvme-cli on memory that is no CMB, or that does not remember."""
 
 import hashlib
+import json
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from verify.record import Expected
 from verify.scenario import Copy
 from verify.session import Session
 
+REACH = 1 << 20  # bytes, of the longest copy
 COPY = Copy("p2pmem", "forgetful", ONE, TWO, 2, 4096, 0, 7)
 DATA = hashlib.shake_128(b"what the tool writes").digest(COPY.length)
 NOTHING = bytes(COPY.length)
@@ -54,7 +56,7 @@ def copied(folder: Path, destination: bytes | None, says: str) -> Session:
 @pytest.mark.parametrize("says", ["done\n", '{"result": "mismatch"}\n'])
 def test_own_tool_on_memory_that_does_not_remember(tmp_path: Path, says: str) -> None:
     session = copied(tmp_path, NOTHING, says)
-    assert "host: every block is different, as it must be" in check_own_copy(session, COPY)
+    assert "host: every block is different, as it must be" in check_own_copy(session, COPY, REACH)
     assert session.copies[0].expected is Expected.MISMATCH
 
 
@@ -71,34 +73,56 @@ def test_own_tool_that_is_too_content(
     tmp_path: Path, destination: bytes | None, says: str, words: str
 ) -> None:
     with pytest.raises(CheckFailed, match=words):
-        check_own_copy(copied(tmp_path, destination, says), COPY)
+        check_own_copy(copied(tmp_path, destination, says), COPY, REACH)
 
 
-@pytest.mark.parametrize(("status", "good"), [(1, True), (0, False)])
+READS = [
+    line.replace("lba 0x0", f"lba {RUN.offset // 512:#x}") for line in moves("read", CARD, 65536)
+]
+
+
+@pytest.mark.parametrize(
+    ("reads", "status", "says", "words"),
+    [
+        (READS, 1, 'verify: bad magic header\n{"jobs": [{"error": 84}]}', ""),
+        (READS, 0, '{"jobs": [{"error": 0}]}', "fio is content, but the memory of forgetful"),
+        # It fails, but not for what it read.
+        ([], 127, "sh: fio: not found", "was to find wrong data .error 84., but ended with 127"),
+        (READS, 1, 'fio: I/O error\n{"jobs": [{"error": 5}]}', "ended with 1, error 5: fio: I/O"),
+        ([], 1, 'verify: bad magic header\n{"jobs": [{"error": 84}]}', "QEMU traced {}, expected"),
+        (
+            moves("read", RAM, 65536),
+            1,
+            'verify: bad magic header\n{"jobs": [{"error": 84}]}',
+            "QEMU traced {'read host RAM': 65536}, expected reads into",
+        ),
+    ],
+)
 def test_fio_has_to_find_out_memory_that_does_not_remember(
-    tmp_path: Path, status: int, good: bool
+    tmp_path: Path, reads: list[str], status: int, says: str, words: str
 ) -> None:
     guest = FakeGuest()
     session = session_beside_card(guest, tmp_path)
 
     def run() -> tuple[int, str]:
         if guest.commands[-1].endswith("--rw=read"):
-            return status, "verify: bad magic header\n" + '{"jobs": [{"error": 0}]}'
+            guest.new_trace = reads
+            return status, says
         guest.new_trace = [
             line.replace("lba 0x0", f"lba {RUN.offset // 512:#x}")
             for line in moves("write", CARD, RUN.length)
         ]
         session.images.put(ONE, RUN.offset, DATA * 8)
-        return 0, '{"jobs": [{"error": 0}]}'
+        return 0, json.dumps({"jobs": [{"error": 0, "write": {"io_bytes": RUN.length}}]})
 
     guest.answers["fio"] = run  # type: ignore[assignment]
-    if good:
+    if words:
+        with pytest.raises(CheckFailed, match=words):
+            fio(session, RUN)
+    else:
         assert fio(session, RUN) == (
             "fio finds wrong what it reads back, as it must: verify: bad magic header"
         )
-    else:
-        with pytest.raises(CheckFailed, match="fio is content, but the memory of forgetful"):
-            fio(session, RUN)
 
 
 def test_registers_of_drives_without_memory(tmp_path: Path) -> None:

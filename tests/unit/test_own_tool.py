@@ -15,6 +15,7 @@ from verify.own_tool import all_compared, check_own_copy, for_own_tool, tool_com
 from verify.scenario import Copy, Scenario
 from verify.session import Session
 
+REACH = 1 << 20  # bytes, of the longest copy
 COPY = Copy("p2pmem", ONE, ONE, TWO, 2, 4096, 0, 7)
 HOST = replace(COPY, memory="host", provider="")
 MEMORY = CMB[ONE] + 0x20000
@@ -55,7 +56,7 @@ class Lab:
         self.guest.answers["p2pmem-test /dev"] = run  # type: ignore[assignment]
 
     def check(self, copy: Copy = COPY) -> str:
-        return check_own_copy(self.session, copy)
+        return check_own_copy(self.session, copy, REACH)
 
     def failure(self, copy: Copy = COPY) -> str:
         with pytest.raises(CheckFailed) as caught:
@@ -163,6 +164,10 @@ def test_drives_that_are_not_the_same(lab: Lab, writes: dict[str, bytes], words:
             "which held nothing that was read before",
         ),
         (
+            lambda lines: [*lines, *moves("write", RAM, 4096)],
+            "4096 bytes were written from host RAM after the copy through the memory of d00d0001",
+        ),
+        (
             lambda lines: [
                 *lines,
                 f"memory_region_ops_write cpu 1 mr 0x5 addr {MEMORY:#x} value 0x0 size 4 "
@@ -177,6 +182,24 @@ def test_data_that_went_another_way(
 ) -> None:
     lab.tool_does(spoil(trace(COPY)), {ONE: DATA, TWO: DATA})
     assert words in lab.failure()
+
+
+def test_what_comes_after_the_copy_may_be_read(lab: Lab) -> None:
+    lab.tool_does([*trace(COPY), *moves("read", RAM, COPY.length)], {ONE: DATA, TWO: DATA})
+    assert "host: the ranges are the same" in lab.check()
+
+
+@pytest.mark.parametrize("serial", [ONE, TWO])
+def test_other_places_are_not_its_to_write(lab: Lab, serial: str) -> None:
+    other = TWO if serial == ONE else ONE
+    lab.tool_does(trace(COPY), {serial: DATA + bytes([1]), other: DATA})
+    assert lab.failure() == f"host: byte 8192 of {serial} changed, which is no part of it"
+
+
+def test_the_last_word_counts(lab: Lab) -> None:
+    says = '{"result": "match"}\n{"result": "mismatch"}\n'
+    lab.tool_does(trace(COPY), {ONE: DATA, TWO: DATA}, 0, says)
+    assert lab.failure() == "your tool reports 'mismatch'"
 
 
 def test_control_through_host_memory(lab: Lab) -> None:

@@ -197,9 +197,11 @@ def test_nodes_whatever_their_order(guest: FakeGuest) -> None:
     [
         (NODES.splitlines()[0], "expected ['/dev/p2pmem0', '/dev/p2pmem1'], found"),
         ("", "expected ['/dev/p2pmem0', '/dev/p2pmem1'], found []"),
-        (NODES.replace(AT[TWO], AT[ONE]), "expected ['/dev/p2pmem0', '/dev/p2pmem1'], found"),
+        (NODES.replace(AT[TWO], AT[ONE]), f"/dev/p2pmem0 both belong to {AT[ONE]}"),
         (NODES.replace(AT[TWO], "0000:00:04.0"), "belongs to 0000:00:04.0, which is none"),
         (NODES.replace("251:17", "251:1"), "/dev/p2pmem1 is 251:17, not 251:1"),
+        # Of another class, sorted before the one that has the right number.
+        (NODES.splitlines()[0] + f"\n{NODES}", f"/dev/p2pmem0 both belong to {AT[ONE]}"),
         (NODES.replace("p2pmem1", "p2pmem7"), "`stat -c '%F %t:%T' /dev/p2pmem7` ended with 127"),
     ],
 )

@@ -122,28 +122,66 @@ static int register_buffer(void *memory, size_t length)
 	return error;
 }
 
-void case_pin_refused(const struct place *place)
+static int splice_pages(void *memory, size_t length)
 {
-	int fd = memory_open(place), pipes[2], self;
-	void *memory = memory_map(fd, SIZE);
-	struct iovec vector = { .iov_base = memory, .iov_len = SIZE };
-	uint64_t word;
+	struct iovec vector = { .iov_base = memory, .iov_len = length };
+	int pipes[2], error;
 
-	paint(memory, SIZE, place->seed);
-	check(register_buffer(memory, SIZE) != 0,
-	      "io_uring does not register it as a buffer");
 	if (pipe(pipes))
 		die("pipe: %s", strerror(errno));
-	check(vmsplice(pipes[1], &vector, 1, SPLICE_F_NONBLOCK) < 0,
-	      "vmsplice does not put its pages into a pipe");
+	error = vmsplice(pipes[1], &vector, 1, SPLICE_F_NONBLOCK) < 0 ? errno :
+									0;
 	close(pipes[0]);
 	close(pipes[1]);
-	self = open("/proc/self/mem", O_RDWR | O_CLOEXEC);
-	check(self >= 0 && pread(self, &word, sizeof(word),
-				 (off_t)(uintptr_t)memory) < 0,
-	      "/proc/self/mem does not read it");
+	return error;
+}
+
+static int read_by_proc(void *memory, size_t length)
+{
+	int self = open("/proc/self/mem", O_RDWR | O_CLOEXEC), error;
+	uint64_t word;
+
+	(void)length;
+	if (self < 0)
+		die("/proc/self/mem: %s", strerror(errno));
+	error = pread(self, &word, sizeof(word), (off_t)(uintptr_t)memory) < 0 ?
+		errno : 0;
 	close(self);
+	return error;
+}
+
+static const struct {
+	const char *what;
+	int (*pin)(void *memory, size_t length);
+} pins[] = {
+	{ "io_uring registers it as a buffer", register_buffer },
+	{ "vmsplice puts its pages into a pipe", splice_pages },
+	{ "/proc/self/mem reads it", read_by_proc },
+};
+
+void case_pin_refused(const struct place *place)
+{
+	int fd = memory_open(place), error;
+	void *memory = memory_map(fd, SIZE);
+	void *ordinary = mmap(NULL, SIZE, RW, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+			      0);
+	size_t i;
+
+	if (ordinary == MAP_FAILED)
+		die("mmap: %s", strerror(errno));
+	paint(memory, SIZE, place->seed);
+	paint(ordinary, SIZE, place->seed);
+	for (i = 0; i < LENGTH(pins); i++) {
+		/* Else it would be refused whatever the memory is. */
+		error = pins[i].pin(ordinary, SIZE);
+		check(!error, "ordinary memory: %s: %s", pins[i].what,
+		      errno_name(error));
+		error = pins[i].pin(memory, SIZE);
+		check(error, "must not be: %s: %s", pins[i].what,
+		      errno_name(error));
+	}
 	check(damaged(memory, SIZE, place->seed) < 0, "the content is kept");
+	munmap(ordinary, SIZE);
 	munmap(memory, SIZE);
 	close(fd);
 }
