@@ -29,8 +29,9 @@
  *
  * When the driver of the function is about to be unbound, the node goes first:
  *
- *	remove /dev/p2pmemN		no new name; who holds a file may reopen it
- *	node->dead = true		no new buffer (ENODEV), no new PTE (SIGBUS)
+ *	remove /dev/p2pmemN		no new name; an old inode may still lead here
+ *	node->dead = true		no new file or buffer (ENODEV), no new PTE
+ *					(SIGBUS)
  *	drop the base references
  *	unmap_mapping_range()		no PTE left
  *
@@ -50,7 +51,7 @@
  *	    p2pmem_nodes_lock		list of nodes
  *	    node->lock
  *	mmap_lock or VMA lock
- *	    node->lock			read: insert a PTE
+ *	    node->lock			read: open, insert a PTE
  *					write: dead, buffers, base references
  *		page table lock
  *

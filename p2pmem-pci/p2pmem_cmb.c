@@ -22,6 +22,7 @@
 #define P2PMEM_CMBSZ_DATA	(NVME_CMBSZ_RDS | NVME_CMBSZ_WDS)
 #define P2PMEM_CMBSZ_SZU	GENMASK(11, 8)
 #define P2PMEM_CMBSZ_SZ		GENMASK(31, 12)
+#define P2PMEM_CMBSZ_SZU_MOST	6	/* 64 GiB; more is reserved */
 
 /**
  * struct p2pmem_cmb - a CMB that was enabled; the driver data of its function
@@ -102,6 +103,9 @@ static int p2pmem_cmb_read(struct pci_dev *pdev, void __iomem *regs,
 		return p2pmem_cmb_refuse(pdev, "is absent: CMBSZ is 0");
 	if ((cmbsz & P2PMEM_CMBSZ_DATA) != P2PMEM_CMBSZ_DATA)
 		return p2pmem_cmb_refuse(pdev, "is not for reads and writes: RDS or WDS is 0");
+	/* With units that nobody has defined, offset and size may overflow. */
+	if (FIELD_GET(P2PMEM_CMBSZ_SZU, cmbsz) > P2PMEM_CMBSZ_SZU_MOST)
+		return p2pmem_cmb_refuse(pdev, "is of unknown size: the unit in CMBSZ is reserved");
 	return p2pmem_cmb_locate(pdev, cmbloc, cmbsz, range);
 }
 

@@ -55,7 +55,7 @@ static void p2pmem_disable(void *pdev)
 /*
  * Not pcim_enable_device(), which fails if an I/O BAR has no address, as is
  * usual below a PCIe port. No bus mastering: nothing here makes the function
- * do DMA.
+ * do DMA, and what the firmware once told it to do is over.
  */
 static int p2pmem_enable(struct pci_dev *pdev)
 {
@@ -63,6 +63,7 @@ static int p2pmem_enable(struct pci_dev *pdev)
 
 	if (err)
 		return err;
+	pci_clear_master(pdev);
 	return devm_add_action_or_reset(&pdev->dev, p2pmem_disable, pdev);
 }
 

@@ -50,11 +50,22 @@ static struct file_system_type p2pmem_fs = {
 	.kill_sb = kill_anon_super,
 };
 
-/* The open file holds the cdev, and with it the node. */
+/*
+ * The open file holds the cdev, and with it the node. A dead node can still be
+ * opened by an inode that remembers its cdev: /proc/self/fd/N of a holder, or,
+ * as long as there is a holder, a name that devtmpfs does not manage.
+ */
 static int p2pmem_open(struct inode *inode, struct file *filp)
 {
 	struct p2pmem_node *node = container_of(inode->i_cdev,
 						struct p2pmem_node, cdev);
+	bool dead;
+
+	down_read(&node->lock);
+	dead = node->dead;
+	up_read(&node->lock);
+	if (dead)
+		return -ENODEV;
 
 	filp->private_data = node;
 	filp->f_mapping = node->inode->i_mapping;

@@ -155,6 +155,30 @@ static int open_claimed(struct drive *drive, const char *path,
 	return open_plainly(drive, path, access, st, out);
 }
 
+/*
+ * What was judged by its path must be what was opened: between the two a link
+ * may get another target, or a device that comes back another number.
+ */
+static int check_same(const struct drive *drive, const char *path,
+		      const struct stat *judged, struct outcome *out)
+{
+	struct stat st;
+	bool same;
+
+	if (fstat(drive->fd, &st))
+		return fail_open(path, errno, out);
+	if (S_ISBLK(judged->st_mode))
+		same = S_ISBLK(st.st_mode) && st.st_rdev == judged->st_rdev;
+	else
+		same = S_ISREG(st.st_mode) && st.st_dev == judged->st_dev &&
+		       st.st_ino == judged->st_ino;
+	if (same)
+		return 0;
+	return fail(out, STATUS_ERROR,
+		    "%s became another drive while it was opened, nothing was written",
+		    path);
+}
+
 int drive_open(struct drive *drive, const char *path,
 	       const struct drive_access *access, struct outcome *out)
 {
@@ -169,7 +193,7 @@ int drive_open(struct drive *drive, const char *path,
 			    open_plainly(drive, path, access, &st, out))
 		return -1;
 	drive->path = path;
-	if (probe(drive, &st, out)) {
+	if (check_same(drive, path, &st, out) || probe(drive, &st, out)) {
 		drive_close(drive);
 		return -1;
 	}

@@ -335,6 +335,9 @@ def cmbloc(bar: int, offset: int = 0) -> int:
         (0, cmbloc(2), "is absent: CMBSZ is 0"),
         (cmbsz(16, uses=0b10000), cmbloc(2), "is not for reads and writes: RDS or WDS is 0"),
         (cmbsz(16, uses=0b01000), cmbloc(2), "is not for reads and writes: RDS or WDS is 0"),
+        # With 16 of this unit, size and offset would both be 0 modulo 2^64.
+        (cmbsz(16, unit=13), cmbloc(2), "is of unknown size: the unit in CMBSZ is reserved"),
+        (cmbsz(16, unit=7), cmbloc(2), "is of unknown size: the unit in CMBSZ is reserved"),
         (cmbsz(16), cmbloc(5), "is in BAR 5, which is absent"),
         (cmbsz(16), cmbloc(7), "is in BAR 7, which no function has"),
         (cmbsz(2), cmbloc(2, 16), "is in BAR 2, which is 16 MiB, but the offset is 0x1000000"),

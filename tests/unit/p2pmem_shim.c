@@ -22,7 +22,7 @@
  * mmap		truncate N: succeed, then cut the file to N bytes
  *		fold N: let each N bytes be the same memory
  * statx	align N: O_DIRECT needs offsets that are multiples of N
- * stat, ioctl	block N: the file is a block device of number N
+ * stat, ioctl	block N: the file is a block device of number N (fstat, too)
  * excl		errno N: opening with O_EXCL fails
  * io_uring_setup, io_uring_enter	errno N; FILE is *
  */
@@ -318,8 +318,24 @@ int stat64(const char *path, struct stat64 *st)
 	return ret;
 }
 
+/* As stat64() would of the same name; counts as a call of it. */
+int fstat64(int fd, struct stat64 *st)
+{
+	int (*real)(int fd, struct stat64 *st) = next("fstat64");
+	char path[PATH_MAX];
+	const struct rule *rule = match("stat", name_of(fd, path));
+	int ret = real(fd, st);
+
+	if (!ret && is(rule, "block")) {
+		st->st_mode = S_IFBLK | 0600;
+		st->st_rdev = (dev_t)rule->value;
+	}
+	return ret;
+}
+
 int ioctl(int fd, unsigned long request, ...)
 {
+	int (*size_of)(int fd, struct stat *st) = next("fstat64");
 	char path[PATH_MAX];
 	const struct rule *rule = match("ioctl", name_of(fd, path));
 	struct stat st;
@@ -329,7 +345,7 @@ int ioctl(int fd, unsigned long request, ...)
 	va_start(args, request);
 	arg = va_arg(args, void *);
 	va_end(args);
-	if (!is(rule, "block") || fstat(fd, &st))
+	if (!is(rule, "block") || size_of(fd, &st))
 		return ((int (*)(int, unsigned long, ...))next("ioctl"))(
 			fd, request, arg);
 	if (request == BLKGETSIZE64)

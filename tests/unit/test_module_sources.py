@@ -1,6 +1,7 @@
 """The rules of the module's sources that no compiler knows."""
 
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -56,3 +57,28 @@ def test_the_header_that_refuses_comes_first() -> None:
 def test_every_source_is_built() -> None:
     built = set(re.findall(r"\b(p2pmem_\w+)\.o\b", (MODULE / "Kbuild").read_text()))
     assert built - {"p2pmem_pci"} == {path.stem for path in MODULE.glob("*.c")}
+
+
+def dkms_builds(release: str) -> bool:
+    """Whether dkms, which is a script of bash, would build the module for a kernel."""
+    script = '. "$1"; [[ $2 =~ $BUILD_EXCLUSIVE_KERNEL ]]'
+    words = ["bash", "-c", script, "bash", str(MODULE / "dkms.conf"), release]
+    return subprocess.run(words, check=False, timeout=60).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("release", "builds"),
+    [
+        ("6.2.0-39-generic", True),
+        ("6.12.48+deb13-amd64", True),
+        ("6.18-rc4-amd64", True),
+        ("7.2.13+deb14-amd64", True),
+        ("7.3-rc1", True),
+        ("10.0.1", True),
+        ("6.1.192", False),
+        ("6.1-rc8-amd64", False),
+        ("5.15.0-91-generic", False),
+    ],
+)
+def test_the_kernels_that_dkms_builds_for(release: str, builds: bool) -> None:
+    assert dkms_builds(release) is builds

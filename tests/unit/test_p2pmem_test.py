@@ -156,11 +156,12 @@ def test_text_output(tool: Tool) -> None:
     assert lines[1] == "1 x 4 KiB = 4 KiB from byte 0, threads 1, seed 5"
     assert lines[2] == "overwriting bytes 0 to 4095 of a.img"
     assert lines[3] == "overwriting bytes 0 to 4095 of b.img"
+    assert lines[4] == "overwriting bytes 0 to 4095 of mem, the buffer"
     phases = ["seed", "copy", "read", "write", "verify", "MATCH"]
-    assert [line.split()[0] for line in lines[4:]] == phases
-    assert all(lines[at].endswith("B/s") for at in (4, 5, 8))
+    assert [line.split()[0] for line in lines[5:]] == phases
+    assert all(lines[at].endswith("B/s") for at in (5, 6, 9))
     latency = r"  (read |write)     p50 [\d.]+, p99 [\d.]+, p99\.9 [\d.]+, max [\d.]+ us"
-    assert all(re.fullmatch(latency, lines[at]) for at in (6, 7))
+    assert all(re.fullmatch(latency, lines[at]) for at in (7, 8))
 
 
 def test_defaults_and_spellings(tool: Tool) -> None:

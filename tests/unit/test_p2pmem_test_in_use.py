@@ -175,6 +175,20 @@ def test_busy(shimmed: Tool, machine: Machine) -> None:
     assert (report["exit_code"], report["errno_name"]) == (4, "EACCES")
 
 
+@pytest.mark.parametrize("dev", [B, B1])
+def test_a_drive_that_changes_under_its_name(shimmed: Tool, machine: Machine, dev: int) -> None:
+    """What was looked at, a device that is free, is not what is opened then."""
+    rules = f"stat,b.img,1,block,{dev};ioctl,b.img,0,block,0"
+    before = contents(shimmed)
+    report = on(shimmed, machine).json(*DRIVES, "-c1", rules=rules)
+    assert (report["exit_code"], report["overwrites"]) == (4, [])
+    assert "b.img became another drive while it was opened" in report["message"]
+    assert contents(shimmed) == before
+    other = f"stat,b.img,2,block,{dev};ioctl,b.img,0,block,0"
+    assert on(shimmed, machine).json(*DRIVES, "-c1", rules=other)["exit_code"] == 4
+    assert contents(shimmed) == before
+
+
 def test_force_may_be_repeated(shimmed: Tool, machine: Machine) -> None:
     machine.mount(number(B1), "/")
     machine.mount(number(B2), "/home")
