@@ -357,7 +357,8 @@ def task_test() -> Iterator[Task]:
 def on_debug_kernel(python: list[str]) -> list[str]:
     """Return the doit command that soaks the same kernel with the debug fragment, shortly."""
     given = SELECTED.given
-    words = [f"{name}={given[name]}" for name in ("kernel", "accel", "jobs") if name in given]
+    kept = ("kernel", "accel", "jobs", "module", "tool")
+    words = [f"{name}={given[name]}" for name in kept if name in given]
     own = [word for word in given.get("config", "").split(",") if word]
     config = ",".join(dict.fromkeys([*own, "debug"]))
     return [*python, "doit", *words, f"config={config}", "minutes=1", "soak"]

@@ -53,11 +53,13 @@ def run(selection: Selection, module: Path) -> None:
             raise SettingError(f"trees={tree}: {error.message}", hint=error.hint) from error
     require_programs(*BUILD_TOOLS, QEMU)
     print(table.HEAD, flush=True)
-    rows = []
+    rows, about = [], _about()
     for row in _rows(selection, module):
         print(table.line(row), flush=True)
         rows.append(row)
-    table.write(rows, _about(), COMPAT)
+        # Each of them may have taken long: who stops here keeps what is known.
+        table.write(rows, {**about, "not complete": "the run has not come to its end"}, COMPAT)
+    table.write(rows, about, COMPAT)
     print(f"\n{table.summary(rows)}\n  compat.md, compat.json, logs: {COMPAT}", flush=True)
     require_good(rows)
 

@@ -56,7 +56,9 @@ def attempt(kernel: str, given: Mapping[str, str], module: Path, folder: Path) -
     if why := _out_of_reach(selection.choice.kernel):
         return Row(subject, Answer.UNTRIED, why=why)
     if why := _doit([*words, "source"], kernel, log):
-        return Row(subject, Answer.UNTRIED, why=f"cannot be had: {why}", log=str(log))
+        # What is pinned and within reach has to be what was pinned; apt may just have no network.
+        had = Answer.UNTRIED if isinstance(selection.choice.kernel, AptKernel) else Answer.NO
+        return Row(subject, Answer.UNTRIED, had, f"cannot be had: {why}", str(log))
     record = read_record(selection.workspace.source_record)
     subject = Subject(record.version, _origin(record))
     begun = datetime.now(UTC)

@@ -1,6 +1,7 @@
 """What a compilation, a build and a verdict come to in the table of kernels."""
 
 import json
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -232,6 +233,36 @@ def test_kernel_that_cannot_be_had_is_no_failure(fake: FakeDoit) -> None:
     assert package.why == "cannot be had: no mirror"
     assert pinned.why == "not downloaded, and out of reach: h: no route"
     assert not any(it.bad or it.good for it in (package, pinned))
+
+
+def test_download_that_is_not_what_was_pinned_is_a_failure(
+    fake: FakeDoit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(download, "unreachable", lambda _: "")
+    fake.fails["source"] = ("source", "not the file that was pinned")
+
+    found = fake.attempt("6.3.2")
+
+    assert found.why == "cannot be had: not the file that was pinned"
+    assert found.bad
+
+
+def test_interrupted_table_keeps_what_is_known(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def rows(*_: object) -> Iterator[Row]:
+        yield Row(SUBJECT, Answer.YES)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(task, "COMPAT", tmp_path)
+    monkeypatch.setattr(task, "_rows", rows)
+    monkeypatch.setattr(task, "require_programs", lambda *_: None)
+    with pytest.raises(KeyboardInterrupt):
+        task.run(select(["compat"]), tmp_path)
+
+    written = (tmp_path / "compat.md").read_text()
+    assert "not complete: the run has not come to its end" in written
+    assert f"| {SUBJECT.name} |" in written
 
 
 def test_settings_that_say_nothing_to_a_table(tmp_path: Path) -> None:
