@@ -15,7 +15,7 @@ from kernel.kbuild import Kbuild
 from rootfs.initramfs import Parts, find_busybox, pack
 from settings.paths import PROJECT, Workspace
 from tests.integration.conftest import Act, Lab
-from verify import run, system_checks
+from verify import run
 from verify.plan import guest_checks
 from verify.run import Inputs
 from verify.runner import Check, Status
@@ -169,9 +169,10 @@ def test_a_module_that_does_not_load(lab: Lab, faulty: Path) -> None:
 def test_a_module_that_makes_the_kernel_complain(
     lab: Lab, faulty: Path, monkeypatch: pytest.MonkeyPatch, fault: str, outcome: Outcome
 ) -> None:
-    monkeypatch.setattr(system_checks, "MODULE", f"p2pmem_pci fault={fault}")
     monkeypatch.setattr(run, "timeouts_for", lambda _accel: SHORT)
-    verdict = lab.verify(with_image(lab.inputs(), faulty))
+    inputs = with_image(lab.inputs(), faulty)
+    artifacts = replace(inputs.artifacts, module=f"p2pmem_pci fault={fault}")
+    verdict = lab.verify(replace(inputs, artifacts=artifacts))
     assert verdict.outcome is outcome
     assert "no oops, WARN or BUG in the log" in failed(verdict)
 

@@ -15,7 +15,7 @@ from settings.paths import CONFIGS, PROJECT, Workspace, accel_cache
 from tests.lifecycle.cases import Case, all_cases
 from tests.lifecycle.limits import is_instrumented
 from tests.lifecycle.mutations import MUTATIONS, Mutation, mutate
-from tests.lifecycle.program import pack_image
+from tests.lifecycle.program import build_program, pack_image
 from tests.lifecycle.report import print_result
 from tests.lifecycle.suite import BOOT, DOWN, LEAKS, Inputs, Result, Suite, Work
 from tests.lifecycle.task import TOPOLOGY, orders
@@ -23,6 +23,12 @@ from tests.lifecycle.task import TOPOLOGY, orders
 pytestmark = pytest.mark.kernel
 
 SEED = 20230515
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the guest's program, compiled once for all tests."""
+    return build_program(tmp_path_factory.mktemp("program"))
 
 
 def run(workspace: Workspace, image: Path, folder: Path, work: list[Work]) -> list[Result]:
@@ -45,8 +51,8 @@ def run(workspace: Workspace, image: Path, folder: Path, work: list[Work]) -> li
     return results
 
 
-def test_every_case_passes(workspace: Workspace, tmp_path: Path) -> None:
-    image = pack_image(workspace, tmp_path / "image")
+def test_every_case_passes(workspace: Workspace, program: Path, tmp_path: Path) -> None:
+    image = pack_image(workspace, tmp_path / "image", program, workspace.module)
 
     results = run(workspace, image, tmp_path / "run", next(orders(SEED)))
 
@@ -61,9 +67,9 @@ def acting(name: str, command: str) -> Work:
 
 
 def test_what_a_case_leaves_behind_is_found_and_the_next_one_gets_a_new_guest(
-    workspace: Workspace, tmp_path: Path
+    workspace: Workspace, program: Path, tmp_path: Path
 ) -> None:
-    image = pack_image(workspace, tmp_path / "image")
+    image = pack_image(workspace, tmp_path / "image", program, workspace.module)
     hold = "p2pmem-lifecycle hold mapping /run/left /dev/p2pmem0 /dev/nvme1n1"
     work = [
         acting("panics", "echo c >/proc/sysrq-trigger"),
@@ -86,11 +92,11 @@ def test_what_a_case_leaves_behind_is_found_and_the_next_one_gets_a_new_guest(
 
 
 def test_a_module_that_does_not_load_is_one_failure_and_not_one_for_each_case(
-    workspace: Workspace, kbuild: Kbuild, tmp_path: Path
+    workspace: Workspace, kbuild: Kbuild, program: Path, tmp_path: Path
 ) -> None:
     faulty = PROJECT / "tests/fixtures/faulty_module"
     build_module(kbuild, faulty, tmp_path / "module", tmp_path / "module.log")
-    image = pack_image(workspace, tmp_path / "image", tmp_path / "module/p2pmem_pci.ko")
+    image = pack_image(workspace, tmp_path / "image", program, tmp_path / "module/p2pmem_pci.ko")
 
     (result,) = run(workspace, image, tmp_path / "run", next(orders(SEED)))
 
@@ -100,11 +106,11 @@ def test_a_module_that_does_not_load_is_one_failure_and_not_one_for_each_case(
 
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda item: item.name)
 def test_a_fault_of_the_module_is_found_by_its_case(
-    workspace: Workspace, kbuild: Kbuild, tmp_path: Path, mutation: Mutation
+    workspace: Workspace, kbuild: Kbuild, program: Path, tmp_path: Path, mutation: Mutation
 ) -> None:
     sources = mutate(PROJECT / "p2pmem-pci", mutation, tmp_path / "sources")
     build_module(kbuild, sources, tmp_path / "module", tmp_path / "module.log")
-    image = pack_image(workspace, tmp_path / "image", tmp_path / "module/p2pmem_pci.ko")
+    image = pack_image(workspace, tmp_path / "image", program, tmp_path / "module/p2pmem_pci.ko")
     work = [Work(case, SEED) for case in all_cases() if case.name == mutation.case]
 
     results = run(workspace, image, tmp_path / "run", work)

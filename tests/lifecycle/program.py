@@ -25,13 +25,12 @@ def build_program(output: Path) -> Path:
     return output / NAME
 
 
-def pack_image(workspace: Workspace, folder: Path, module: Path | None = None) -> Path:
-    """Pack a root file system with the program, and perhaps another module than the built one.
+def pack_image(workspace: Workspace, folder: Path, program: Path, module: Path) -> Path:
+    """Pack a root file system of a workspace with the program, and with a module.
 
     Raises:
         ImageError: something cannot go into it.
         OSError: nothing was built.
     """
-    program = build_program(folder / "program")
     more = [ImageFile(f"/bin/{NAME}", program, "755")]
     return pack_with(workspace, more, folder / "initramfs.cpio.lz4", module)

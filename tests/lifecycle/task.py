@@ -20,7 +20,7 @@ from kernel.selection import Selection
 from settings.paths import accel_cache
 from tests.lifecycle.cases import all_cases
 from tests.lifecycle.limits import is_instrumented
-from tests.lifecycle.program import pack_image
+from tests.lifecycle.program import build_program, pack_image
 from tests.lifecycle.report import Report, print_result, print_summary, write_report
 from tests.lifecycle.suite import Inputs, Suite, Work
 
@@ -125,7 +125,8 @@ def inputs_of(selection: Selection, folder: Path) -> Inputs:
     workspace = selection.workspace
     topology = load_topology(selection.topology_file)
     artifacts = built_in(workspace)
-    image = pack_image(workspace, workspace.root / "lifecycle-image")
+    packed = workspace.root / "lifecycle-image"
+    image = pack_image(workspace, packed, build_program(packed / "program"), workspace.module)
     return Inputs(
         artifacts=replace(artifacts, initramfs=image),
         topology=topology,
