@@ -55,6 +55,7 @@ SOLE_READERS = (
     ("trees", ("compat",), NO_OTHERS),
     ("minutes", ("soak",), NO_OTHERS),
     ("seed", ("lifecycle", "soak"), NO_OTHERS),
+    ("cases", ("lifecycle", "soak"), NO_OTHERS),
 )
 
 

@@ -15,6 +15,7 @@ from settings.parse import (
     fragments,
     kernel,
     one_word,
+    patterns,
     positive,
     source_folder,
     stem_of,
@@ -46,6 +47,7 @@ class Settings:
     trees: tuple[Path, ...]
     minutes: int
     seed: int
+    cases: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -142,5 +144,12 @@ SETTINGS = (
         "0",
         "of everything random in `doit lifecycle` and `doit soak`: they print it; 0: a new one",
         whole,
+    ),
+    Setting(
+        "cases",
+        "",
+        "only these cases of `doit lifecycle` and `doit soak`: patterns like 'mapping x *', "
+        "separated by commas",
+        patterns,
     ),
 )

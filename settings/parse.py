@@ -166,6 +166,11 @@ def positive(text: str, _root: Root) -> int:
     return int(text)
 
 
+def patterns(text: str, _root: Root) -> tuple[str, ...]:
+    """Return the patterns of a list that is separated by commas."""
+    return tuple(word.strip() for word in text.split(",") if word.strip())
+
+
 def whole(text: str, _root: Root) -> int:
     """Return a whole number, perhaps 0."""
     if not (text.isascii() and text.isdigit()):

@@ -54,7 +54,7 @@ def run(workspace: Workspace, image: Path, folder: Path, work: list[Work]) -> li
 def test_every_case_passes(workspace: Workspace, program: Path, tmp_path: Path) -> None:
     image = pack_image(workspace, tmp_path / "image", program, workspace.module)
 
-    results = run(workspace, image, tmp_path / "run", next(orders(SEED)))
+    results = run(workspace, image, tmp_path / "run", next(orders(SEED, all_cases())))
 
     assert [result.name for result in results if not result.passed] == []
     names = {result.name for result in results}
@@ -98,7 +98,7 @@ def test_a_module_that_does_not_load_is_one_failure_and_not_one_for_each_case(
     build_module(kbuild, faulty, tmp_path / "module", tmp_path / "module.log")
     image = pack_image(workspace, tmp_path / "image", program, tmp_path / "module/p2pmem_pci.ko")
 
-    (result,) = run(workspace, image, tmp_path / "run", next(orders(SEED)))
+    (result,) = run(workspace, image, tmp_path / "run", next(orders(SEED, all_cases())))
 
     assert (result.name, result.outcome) == (BOOT, Outcome.FAILED)
     assert "No such device" in result.detail

@@ -1,10 +1,12 @@
 """Every case of the suite, as data."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from functools import partial
 
+from host.errors import SettingError
 from tests.lifecycle.bench import PROGRAM, Bench
 from tests.lifecycle.events import EVENTS, RESET, Event
 from tests.lifecycle.holders import HOLDERS, Holder, cross
@@ -101,6 +103,23 @@ INSIDE = (
 def all_cases() -> list[Case]:
     """Return every case, in the order of a first pass."""
     return [*(Case(item.name, item.run) for item in INSIDE), *_crossed()]
+
+
+def chosen_cases(patterns: Sequence[str]) -> list[Case]:
+    """Return the cases whose names match one of the patterns; every case if there are none.
+
+    Raises:
+        SettingError: a pattern matches nothing.
+    """
+    cases = all_cases()
+    for pattern in patterns:
+        if not any(fnmatchcase(case.name, pattern) for case in cases):
+            raise SettingError(
+                f"cases={pattern}: there is no such case",
+                hint=f"there are: {', '.join(case.name for case in cases)}",
+            )
+    wanted = patterns or ("*",)
+    return [case for case in cases if any(fnmatchcase(case.name, it) for it in wanted)]
 
 
 def _crossed() -> Iterator[Case]:

@@ -11,7 +11,7 @@ from typing import Any
 from boot.outcome import Outcome
 from host.files import write_text
 from kernel.source import SourceRecord
-from tests.lifecycle.cases import all_cases
+from tests.lifecycle.cases import Case, all_cases
 from tests.lifecycle.suite import DOWN, LEAKS, Result
 from verify import reports, runner
 
@@ -28,6 +28,7 @@ class Report:
         release: what it calls itself (``uname -r``).
         fragments: what was configured on top of the lab's own.
         accel: ``kvm`` or ``tcg``.
+        cases: that were to be run.
         seed: from which the seeds of all cases follow.
         passes: how often the whole suite was done.
         results: of all cases, in order.
@@ -39,6 +40,7 @@ class Report:
     release: str
     fragments: tuple[str, ...]
     accel: str
+    cases: tuple[Case, ...]
     seed: int
     passes: int = 0
     results: list[Result] = field(default_factory=list)
@@ -58,8 +60,13 @@ class Report:
     def missing(self) -> list[str]:
         """What was never run: cases, or the looks at a guest's end."""
         done = {result.name for result in self.results}
-        wanted = [*(case.name for case in all_cases()), LEAKS, DOWN]
+        wanted = [*(case.name for case in self.cases), LEAKS, DOWN]
         return [name for name in wanted if name not in done]
+
+    @property
+    def left_out(self) -> int:
+        """How many cases of the suite were not to be run."""
+        return len(all_cases()) - len(self.cases)
 
     @property
     def outcome(self) -> Outcome:
@@ -99,6 +106,8 @@ def print_summary(report: Report) -> None:
         f"\n{word}: {good} of {len(report.results)} cases passed in {report.seconds:.0f} s, "
         f"{report.passes} whole passes ({kernel}, {report.accel}, seed {report.seed})"
     )
+    if report.left_out:
+        print(f"  only {len(report.cases)} cases of {len(all_cases())}, as cases= says")
     if report.missing:
         print(f"  {report.cause}")
     for result in report.bad:
@@ -125,6 +134,7 @@ def _as_data(report: Report) -> dict[str, Any]:
         "fragments": list(report.fragments),
         "accel": report.accel,
         "seed": report.seed,
+        "left_out": report.left_out,
         "passes": report.passes,
         "seconds": round(report.seconds, 1),
         "excused": dict(report.known),

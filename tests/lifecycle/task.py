@@ -2,7 +2,7 @@
 
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +18,7 @@ from host.tools import require_programs
 from kernel.choice import announce
 from kernel.selection import Selection
 from settings.paths import accel_cache
-from tests.lifecycle.cases import all_cases
+from tests.lifecycle.cases import Case, chosen_cases
 from tests.lifecycle.limits import is_instrumented
 from tests.lifecycle.program import build_program, pack_image
 from tests.lifecycle.report import Report, print_result, print_summary, write_report
@@ -44,7 +44,7 @@ def lifecycle(selection: Selection) -> None:
         LabError: nothing could be run.
     """
     suite, report = _begin(selection, "lifecycle")
-    with closing(suite.run(next(orders(report.seed)))) as results:
+    with closing(suite.run(next(orders(report.seed, report.cases)))) as results:
         for result in results:
             report.results.append(result)
             print_result(result)
@@ -73,7 +73,7 @@ def soak_until(suite: Suite, report: Report, deadline: float, progress: Progress
         # The first pass is always a whole one: fewer minutes do not leave cases out.
         return bool(report.passes) and time.monotonic() >= deadline
 
-    for work in orders(report.seed):
+    for work in orders(report.seed, report.cases):
         left = {item.case.name for item in work}
         with closing(suite.run(work, enough)) as results:
             for result in results:
@@ -91,21 +91,22 @@ def soak_until(suite: Suite, report: Report, deadline: float, progress: Progress
             return
 
 
-def orders(seed: int) -> Iterator[list[Work]]:
-    """Yield all cases with their seeds, in order first, and shuffled ever after."""
+def orders(seed: int, chosen: Sequence[Case]) -> Iterator[list[Work]]:
+    """Yield the cases with their seeds, in order first, and shuffled ever after."""
     source = random.Random(seed)
-    cases = all_cases()
+    cases = list(chosen)
     while True:
         yield [Work(case, source.randrange(1, SEEDS)) for case in cases]
         source.shuffle(cases)
 
 
 def fits(selection: Selection) -> None:
-    """See, before anything is built for it, that the suite can be run on the topology.
+    """See, before anything is built for it, that the suite has such cases and such a topology.
 
     Raises:
-        SettingError: it cannot.
+        SettingError: it has not.
     """
+    chosen_cases(selection.settings.cases)
     topology = selection.settings.topology
     if topology != TOPOLOGY:
         raise SettingError(
@@ -153,6 +154,7 @@ def _begin(selection: Selection, kind: str) -> tuple[Suite, Report]:
         release=inputs.artifacts.release,
         fragments=tuple(fragment.stem for fragment in selection.settings.config),
         accel=suite.accel,
+        cases=tuple(chosen_cases(selection.settings.cases)),
         seed=selection.settings.seed or random.SystemRandom().randrange(1, SEEDS),
     )
     _say(f"   Linux {report.release}, {suite.accel}, seed {report.seed}")

@@ -22,7 +22,7 @@ from settings.paths import CONFIGS, PROJECT
 from tests.lifecycle import drives
 from tests.lifecycle.aftermath import Complained, check_leaks, check_log, check_whole_log
 from tests.lifecycle.bench import State, parse_state
-from tests.lifecycle.cases import INSIDE, MAIN, RESETS, Inside, all_cases
+from tests.lifecycle.cases import INSIDE, MAIN, RESETS, Inside, all_cases, chosen_cases
 from tests.lifecycle.events import EVENTS, Ended
 from tests.lifecycle.holders import HOLDERS, Left, judge, parse_left
 from tests.lifecycle.known import KNOWN, examine
@@ -335,7 +335,9 @@ class FakeSuite(Suite):
 
 def report(folder: Path) -> Report:
     kernel = SourceRecord("6.12", "6.12", "", "apt", "6.12.117", folder)
-    return Report(folder / "soak.json", kernel, "6.12.117", ("debug",), "tcg", 7)
+    return Report(
+        folder / "soak.json", kernel, "6.12.117", ("debug",), "tcg", tuple(all_cases()), 7
+    )
 
 
 def test_a_soak_is_one_whole_pass_at_least(tmp_path: Path) -> None:
@@ -368,7 +370,7 @@ def test_a_suite_of_which_something_was_never_run_has_not_passed(
     tmp_path: Path, absent: str
 ) -> None:
     told = report(tmp_path)
-    work = next(orders(7))
+    work = next(orders(7, all_cases()))
     told.results = [item for item in FakeSuite().run(work) if item.name != absent]
 
     assert told.outcome is Outcome.FAILED
@@ -388,7 +390,7 @@ def test_a_soak_ends_at_the_first_complaint(tmp_path: Path) -> None:
 
 def test_the_same_seed_gives_the_same_soak() -> None:
     def first_three(seed: int) -> list[list[tuple[str, int]]]:
-        found = orders(seed)
+        found = orders(seed, all_cases())
         return [[(item.case.name, item.seed) for item in next(found)] for _ in range(3)]
 
     assert first_three(7) == first_three(7)
@@ -397,6 +399,31 @@ def test_the_same_seed_gives_the_same_soak() -> None:
     assert [name for name, _ in one] == [case.name for case in all_cases()]
     assert [name for name, _ in two] != [name for name, _ in three]
     assert sorted(name for name, _ in two) == sorted(name for name, _ in one)
+
+
+def test_cases_are_chosen_by_their_names() -> None:
+    names = [case.name for case in chosen_cases(["mapping x *", "fuzz"])]
+
+    assert names[0] == "fuzz"
+    assert set(names[1:]) == {f"mapping x {event.name}" for event in EVENTS}
+    assert [case.name for case in chosen_cases([])] == [case.name for case in all_cases()]
+    with pytest.raises(SettingError, match=r"cases=fuz: there is no such case") as caught:
+        chosen_cases(["fuzz", "fuz"])
+    assert "mapping x driver unbind" in caught.value.hint
+
+
+def test_a_report_tells_that_cases_were_left_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    few = tuple(chosen_cases(["fuzz"]))
+    told = replace(report(tmp_path), cases=few)
+
+    soak_until(FakeSuite(), told, time.monotonic() - 1, Progress("soak"))
+    print_summary(told)
+
+    assert told.outcome is Outcome.PASSED
+    assert [item.name for item in told.results] == ["fuzz", LEAKS, DOWN]
+    assert f"only 1 cases of {len(all_cases())}, as cases= says" in capsys.readouterr().out
 
 
 def test_the_report_tells_everything(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

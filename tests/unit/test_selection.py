@@ -150,6 +150,7 @@ def test_checkout_where_no_kernel_can_be_built(
         (["bundle=b", "rootfs=tools"], "bundle= and rootfs= do not go together"),
         (["manifest=b", "rootfs=tools", "reproduce"], "manifest= and rootfs= do not go together"),
         (["minutes=5", "lifecycle"], "minutes= is for `doit soak` alone, not for `doit lifecycle`"),
+        (["cases=fuzz"], "cases= is for `doit lifecycle` and `doit soak` alone"),
         (["seed=5"], "seed= is for `doit lifecycle` and `doit soak` alone, not for `doit verify`"),
     ],
 )

@@ -62,6 +62,7 @@ def test_defaults(root: Root) -> None:
         trees=(),
         minutes=10,
         seed=0,
+        cases=(),
     )
 
 
