@@ -11,6 +11,7 @@ from verify.check import CheckFailed, require
 
 KMEMLEAK = "/sys/kernel/debug/kmemleak"
 OLD_ENOUGH = 6  # seconds; kmemleak does not report younger objects (MSECS_MIN_AGE in its source)
+LOCKDEP = "/proc/lockdep_stats"  # kernel/locking/lockdep_proc.c
 COPY = ("-c", "2", "-s", "64k", "--check")
 
 
@@ -68,6 +69,20 @@ def _copy(bench: Bench) -> None:
         answer.status == 0,
         f"a copy with --check ended with {answer.status}: {answer.output.strip()}",
     )
+
+
+def check_lockdep(bench: Bench) -> None:
+    """See that lockdep has watched to the end, where the kernel has it.
+
+    It turns itself off with its first report, and when it runs out of its tables.
+
+    Raises:
+        CheckFailed: it is off, and no report of it was excused in this guest.
+    """
+    answer = bench.ask(f"grep debug_locks {LOCKDEP}")
+    off = answer.status == 0 and answer.output.split()[-1:] == ["0"]
+    excused = any(name.startswith("lockdep") for name in bench.known)
+    require(not off or excused, "lockdep has turned itself off: nobody watched the locks")
 
 
 def check_leaks(bench: Bench) -> str:

@@ -18,6 +18,7 @@ from tests.lifecycle.aftermath import (
     Complained,
     check_aftermath,
     check_leaks,
+    check_lockdep,
     check_log,
     check_whole_log,
 )
@@ -161,7 +162,7 @@ class Suite:
                 yield result
                 if not result.passed:
                     return
-            yield run.one(LEAKS, 0, lambda: check_leaks(bench), bench)
+            yield run.one(LEAKS, 0, lambda: self._last_look(bench), bench)
             yield run.one(DOWN, 0, lambda: self._power_off(bench), bench)
 
     def _images(self) -> Iterator[tuple[str, Path]]:
@@ -174,6 +175,10 @@ class Suite:
         bench.run(f"modprobe {bench.module}")
         bench.begin()
         return ""
+
+    def _last_look(self, bench: Bench) -> str:
+        check_lockdep(bench)
+        return check_leaks(bench)
 
     def _power_off(self, bench: Bench) -> str:
         power_off(bench.guest, self._limits.shutdown)

@@ -20,7 +20,13 @@ from host.progress import Progress
 from kernel.source import SourceRecord
 from settings.paths import CONFIGS, PROJECT
 from tests.lifecycle import drives
-from tests.lifecycle.aftermath import Complained, check_leaks, check_log, check_whole_log
+from tests.lifecycle.aftermath import (
+    Complained,
+    check_leaks,
+    check_lockdep,
+    check_log,
+    check_whole_log,
+)
 from tests.lifecycle.bench import State, parse_state
 from tests.lifecycle.cases import INSIDE, MAIN, RESETS, Inside, all_cases, chosen_cases
 from tests.lifecycle.events import EVENTS, Ended
@@ -278,6 +284,20 @@ def test_a_leak_detector_that_cannot_be_asked_has_found_nothing() -> None:
     bench.hidden = True
     with pytest.raises(CheckFailed, match="this kernel has kmemleak, but there is no /sys"):
         check_leaks(bench)  # type: ignore[arg-type]
+
+
+def lockdep_says(text: str, *known: str, status: int = 0) -> None:
+    """Have lockdep looked at in a guest whose statistics say this."""
+    bench = SimpleNamespace(ask=lambda _command: Answer(status, text), known=list(known))
+    check_lockdep(bench)  # type: ignore[arg-type]
+
+
+def test_lockdep_that_turned_itself_off_has_watched_nothing() -> None:
+    lockdep_says(" debug_locks:                             1\n")
+    lockdep_says("", status=2)  # a kernel without it
+    lockdep_says(" debug_locks:                             0\n", "lockdep: known")
+    with pytest.raises(CheckFailed, match="lockdep has turned itself off"):
+        lockdep_says(" debug_locks:                             0\n", "KCSAN: known")
 
 
 def test_limits_are_longer_where_the_kernel_is_slow(tmp_path: Path) -> None:
