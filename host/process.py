@@ -101,24 +101,31 @@ def run_logged(
     with no_space_named(log), log.open("wb") as sink, Progress(title) as progress:
         sink.write(f"+ {_shown_command(argv, cwd, env or {}, passing)}\n".encode())
         sink.flush()
-        try:
-            child = subprocess.Popen(
-                argv,
-                cwd=cwd,
-                env=environment(env or {}, passing),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                pass_fds=held(),
-            )
-        except FileNotFoundError as error:
-            raise _not_found(argv, cwd) from error
+        child = _started(argv, cwd, environment(env or {}, passing))
         code = _follow(child, sink, progress)
     if code != 0:
         # Without the first line, which is the command.
         printed = log.read_text(encoding="utf-8", errors="replace").partition("\n")[2]
         refuse_full_disk(printed, writes or cwd or log.parent)
         raise _failure(f"{title}: `{argv[0]}`", code, log)
+
+
+def _started(
+    argv: Sequence[str], cwd: Path | None, env: Mapping[str, str]
+) -> "subprocess.Popen[bytes]":
+    """Start a program whose output comes through one pipe."""
+    try:
+        return subprocess.Popen(
+            argv,
+            cwd=cwd,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            pass_fds=held(),
+        )
+    except FileNotFoundError as error:
+        raise _not_found(argv, cwd) from error
 
 
 def tail(log: Path, lines: int = TAIL_LINES) -> str:

@@ -1,11 +1,7 @@
 """The life-cycle suite's own logic; tests/integration runs it on a real kernel."""
 
-import json
-import random
 import re
 import subprocess
-import time
-from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,9 +11,6 @@ import pytest
 from boot.console import Answer
 from boot.outcome import Outcome
 from boot.topology import load_topology
-from host.errors import SettingError
-from host.progress import Progress
-from kernel.source import SourceRecord
 from settings.paths import CONFIGS, PROJECT
 from tests.lifecycle import drives
 from tests.lifecycle.aftermath import (
@@ -28,17 +21,13 @@ from tests.lifecycle.aftermath import (
     check_whole_log,
 )
 from tests.lifecycle.bench import State, parse_state
-from tests.lifecycle.cases import INSIDE, MAIN, RESETS, Inside, all_cases, chosen_cases
+from tests.lifecycle.cases import INSIDE, MAIN, RESETS, Inside, all_cases
 from tests.lifecycle.events import EVENTS, Ended
 from tests.lifecycle.holders import HOLDERS, Left, judge, parse_left
 from tests.lifecycle.known import KNOWN, examine
 from tests.lifecycle.limits import is_instrumented, limits_for
 from tests.lifecycle.mutations import MUTATIONS, Mutation, mutate
 from tests.lifecycle.program import GUEST, NAME
-from tests.lifecycle.report import Report, print_summary, write_report
-from tests.lifecycle.suite import DOWN, LEAKS, Result, Suite, Work, never
-from tests.lifecycle.task import orders, soak_until
-from tests.unit.test_dodo import Checkout
 from verify.check import CheckFailed
 
 STATE = (
@@ -325,154 +314,3 @@ def test_a_mutation_whose_text_is_gone_is_an_error(tmp_path: Path) -> None:
 
     with pytest.raises(AssertionError, match=r"its text is 0 times in p2pmem_mmap\.c"):
         mutate(PROJECT / "p2pmem-pci", gone, tmp_path / "mutated")
-
-
-class FakeSuite(Suite):
-    """Hands out results without a guest."""
-
-    def __init__(self, failing: str = "", log: Path = Path("console.log")) -> None:
-        self.failing = failing
-        self.log = log
-        self.begun = 0
-
-    def run(  # type: ignore[override]
-        self, work: Sequence[Work], enough: Callable[[], bool] = never
-    ) -> Iterator[Result]:
-        self.begun += 1
-        for item in work:
-            if enough():
-                break
-            bad = item.case.name == self.failing and self.begun > 1
-            yield self.result(item.case.name, item.seed, bad=bad)
-            if bad:
-                return
-        yield from (self.result(name) for name in (LEAKS, DOWN))
-
-    def result(self, name: str, seed: int = 0, *, bad: bool = False) -> Result:
-        outcome = Outcome.OOPS if bad else Outcome.PASSED
-        return Result(name, seed, outcome, "the kernel says: BUG" * bad, 0.0, (), self.log)
-
-
-def report(folder: Path) -> Report:
-    kernel = SourceRecord("6.12", "6.12", "", "apt", "6.12.117", folder)
-    return Report(
-        folder / "soak.json", kernel, "6.12.117", ("debug",), "tcg", tuple(all_cases()), 7
-    )
-
-
-def test_a_soak_is_one_whole_pass_at_least(tmp_path: Path) -> None:
-    told = report(tmp_path)
-
-    soak_until(FakeSuite(), told, time.monotonic() - 1, Progress("soak"))
-
-    assert told.passes == 1
-    names = [case.name for case in all_cases()]
-    assert [item.name for item in told.results] == [*names, LEAKS, DOWN]
-    assert told.outcome is Outcome.PASSED
-
-
-def test_a_guest_whose_time_is_over_is_looked_at_to_its_end(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What the last guest of a soak has leaked counts too."""
-    told = report(tmp_path)
-    first = len(all_cases()) + 2
-    monkeypatch.setattr(time, "monotonic", lambda: float(len(told.results)))
-
-    soak_until(FakeSuite(), told, first + 3, Progress("soak"))
-
-    assert told.passes == 1
-    assert [item.name for item in told.results[first + 3 :]] == [LEAKS, DOWN]
-
-
-@pytest.mark.parametrize("absent", ["dup", LEAKS, DOWN])
-def test_a_suite_of_which_something_was_never_run_has_not_passed(
-    tmp_path: Path, absent: str
-) -> None:
-    told = report(tmp_path)
-    work = next(orders(7, all_cases()))
-    told.results = [item for item in FakeSuite().run(work) if item.name != absent]
-
-    assert told.outcome is Outcome.FAILED
-    assert told.cause == f"never run: {absent}"
-
-
-def test_a_soak_ends_at_the_first_complaint(tmp_path: Path) -> None:
-    told = report(tmp_path)
-
-    soak_until(FakeSuite("dup"), told, time.monotonic() + 3600, Progress("soak"))
-
-    assert told.passes == 1
-    assert [item.name for item in told.bad] == ["dup"]
-    assert told.results[-1].name == "dup"
-    assert (told.outcome, told.cause) == (Outcome.OOPS, "dup: the kernel says: BUG")
-
-
-def test_the_same_seed_gives_the_same_soak() -> None:
-    def first_three(seed: int) -> list[list[tuple[str, int]]]:
-        found = orders(seed, all_cases())
-        return [[(item.case.name, item.seed) for item in next(found)] for _ in range(3)]
-
-    assert first_three(7) == first_three(7)
-    assert first_three(7) != first_three(8)
-    one, two, three = first_three(random.SystemRandom().randrange(1 << 32))
-    assert [name for name, _ in one] == [case.name for case in all_cases()]
-    assert [name for name, _ in two] != [name for name, _ in three]
-    assert sorted(name for name, _ in two) == sorted(name for name, _ in one)
-
-
-def test_cases_are_chosen_by_their_names() -> None:
-    names = [case.name for case in chosen_cases(["mapping x *", "fuzz"])]
-
-    assert names[0] == "fuzz"
-    assert set(names[1:]) == {f"mapping x {event.name}" for event in EVENTS}
-    assert [case.name for case in chosen_cases([])] == [case.name for case in all_cases()]
-    with pytest.raises(SettingError, match=r"cases=fuz: there is no such case") as caught:
-        chosen_cases(["fuzz", "fuz"])
-    assert "mapping x driver unbind" in caught.value.hint
-
-
-def test_a_report_tells_that_cases_were_left_out(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    few = tuple(chosen_cases(["fuzz"]))
-    told = replace(report(tmp_path), cases=few)
-
-    soak_until(FakeSuite(), told, time.monotonic() - 1, Progress("soak"))
-    print_summary(told)
-
-    assert told.outcome is Outcome.PASSED
-    assert [item.name for item in told.results] == ["fuzz", LEAKS, DOWN]
-    assert f"only 1 cases of {len(all_cases())}, as cases= says" in capsys.readouterr().out
-
-
-def test_the_report_tells_everything(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    told = report(tmp_path)
-    assert told.outcome is Outcome.FAILED  # nothing was run
-    good = Result("a", 1, Outcome.PASSED, "fine", 0.5, ("known fault",), tmp_path / "log")
-    told.results += [
-        good,
-        replace(good, name="b", outcome=Outcome.WARNING, detail="leak", known=()),
-    ]
-
-    write_report(told)
-    print_summary(told)
-
-    data = json.loads(told.path.read_text())
-    assert (data["outcome"], data["exit_code"], data["cause"]) == ("warning", 11, "b: leak")
-    assert data["excused"] == {"known fault": 1}
-    assert [case["seed"] for case in data["cases"]] == [1, 1]
-    printed = capsys.readouterr().out
-    assert "WARNING: 1 of 2 cases passed" in printed
-    assert "Linux 6.12.117 +debug" in printed
-    assert "excused 1 times: known fault" in printed
-
-
-@pytest.mark.parametrize("task", ["lifecycle", "soak"])
-def test_a_topology_that_does_not_serve_is_refused_before_anything_is_built(
-    tmp_path: Path, task: str
-) -> None:
-    done = Checkout(tmp_path).doit("kernel=6.12", "topology=root-ports", task)
-    assert done.returncode == SettingError.exit_code
-    assert "runs on switch-q35, not on root-ports" in done.stderr
-    assert "== source" not in done.stdout
