@@ -124,6 +124,12 @@ def _reset_controller(bench: Bench, _holder: str) -> list[str]:
     return ["write", f"/sys/class/nvme/{controller}/reset_controller", "1"]
 
 
+def _reset_function(bench: Bench, _holder: str) -> list[str]:
+    """Let the kernel take a function-level reset, and nothing else that it has for a reset."""
+    bench.run(f"echo flr >{bench.sysfs}/reset_method")
+    return ["write", f"{bench.sysfs}/reset", "1"]
+
+
 def _unplug(bench: Bench) -> None:
     bench.guest.qmp.execute("device_del", id=f"nvme-{bench.provider.serial}")
 
@@ -188,7 +194,7 @@ EVENTS = (
     ),
     Event("surprise removal", _surprise, revokes=True, orderly=False, undo=_power_on),
     Event("controller reset", _reset_controller, revokes=False),
-    Event("function-level reset", _writes("reset"), revokes=False, orderly=False),
+    Event("function-level reset", _reset_function, revokes=False, orderly=False),
     Event(
         "rmmod", lambda bench, _holder: ["rmmod", bench.module], revokes=False, error="EAGAIN",
         undo=_reload,

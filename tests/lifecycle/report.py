@@ -31,6 +31,7 @@ class Report:
         cases: that were to be run.
         seed: from which the seeds of all cases follow.
         passes: how often the whole suite was done.
+        interrupted: whether somebody ended it before its time.
         results: of all cases, in order.
         started: on the clock of :func:`time.monotonic`.
     """
@@ -43,6 +44,7 @@ class Report:
     cases: tuple[Case, ...]
     seed: int
     passes: int = 0
+    interrupted: bool = False
     results: list[Result] = field(default_factory=list)
     started: float = field(default_factory=time.monotonic)
 
@@ -73,13 +75,15 @@ class Report:
         """How it ended: a suite of which something was never run has not passed."""
         if self.bad:
             return self.bad[0].outcome
-        return Outcome.FAILED if self.missing else Outcome.PASSED
+        return Outcome.FAILED if self.cause else Outcome.PASSED
 
     @property
     def cause(self) -> str:
         """What the first failure was, in one line."""
         if self.bad:
             return f"{self.bad[0].name}: {self.bad[0].detail}"
+        if self.interrupted:
+            return f"interrupted after {self.seconds:.0f} s"
         return f"never run: {', '.join(self.missing)}" if self.missing else ""
 
     @property
@@ -108,7 +112,7 @@ def print_summary(report: Report) -> None:
     )
     if report.left_out:
         print(f"  only {len(report.cases)} cases of {len(all_cases())}, as cases= says")
-    if report.missing:
+    if report.cause and not report.bad:
         print(f"  {report.cause}")
     for result in report.bad:
         print(f"  {result.name}: {result.detail}")

@@ -3,7 +3,7 @@
 import random
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -44,7 +44,10 @@ def lifecycle(selection: Selection) -> None:
         LabError: nothing could be run.
     """
     suite, report = _begin(selection, "lifecycle")
-    with closing(suite.run(next(orders(report.seed, report.cases)))) as results:
+    with (
+        _kept_if_interrupted(report),
+        closing(suite.run(next(orders(report.seed, report.cases)))) as results,
+    ):
         for result in results:
             report.results.append(result)
             print_result(result)
@@ -61,7 +64,7 @@ def soak(selection: Selection) -> None:
     """
     suite, report = _begin(selection, "soak")
     minutes = selection.settings.minutes
-    with Progress(f"soak, {minutes} min") as progress:
+    with _kept_if_interrupted(report), Progress(f"soak, {minutes} min") as progress:
         soak_until(suite, report, time.monotonic() + 60 * minutes, progress)
     _end(report)
 
@@ -161,9 +164,24 @@ def _begin(selection: Selection, kind: str) -> tuple[Suite, Report]:
     return suite, report
 
 
-def _end(report: Report) -> None:
+@contextmanager
+def _kept_if_interrupted(report: Report) -> Iterator[None]:
+    """Who stops a long run keeps what is known by then, but not as a run that has passed."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        report.interrupted = True
+        _tell(report)
+        raise
+
+
+def _tell(report: Report) -> None:
     write_report(report)
     print_summary(report)
+
+
+def _end(report: Report) -> None:
+    _tell(report)
     if report.outcome is not Outcome.PASSED:
         raise NotClean(report.outcome, report.cause)
 

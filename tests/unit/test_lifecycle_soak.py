@@ -12,12 +12,14 @@ import pytest
 from boot.outcome import Outcome
 from host.errors import SettingError
 from host.progress import Progress
+from kernel.selection import Selection, select
 from kernel.source import SourceRecord
+from tests.lifecycle import task
 from tests.lifecycle.cases import all_cases, chosen_cases
 from tests.lifecycle.events import EVENTS
 from tests.lifecycle.report import Report, print_summary, write_report
 from tests.lifecycle.suite import DOWN, LEAKS, Result, Suite, Work, never
-from tests.lifecycle.task import orders, soak_until
+from tests.lifecycle.task import lifecycle, orders, soak, soak_until
 from tests.unit.test_dodo import Checkout
 
 
@@ -100,6 +102,34 @@ def test_a_soak_ends_at_the_first_complaint(tmp_path: Path) -> None:
     assert [item.name for item in told.bad] == ["dup"]
     assert told.results[-1].name == "dup"
     assert (told.outcome, told.cause) == (Outcome.OOPS, "dup: the kernel says: BUG")
+
+
+@pytest.mark.parametrize("kind", [soak, lifecycle])
+def test_interrupted_run_keeps_what_is_known(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    kind: Callable[[Selection], None],
+) -> None:
+    """Even if every case had its turn by then: it has not done what it was asked for."""
+
+    class Stopped(FakeSuite):
+        def run(  # type: ignore[override]
+            self, work: Sequence[Work], enough: Callable[[], bool] = never
+        ) -> Iterator[Result]:
+            yield from super().run(work, enough)
+            raise KeyboardInterrupt
+
+    told = report(tmp_path)
+    monkeypatch.setattr(task, "_begin", lambda *_: (Stopped(), told))
+    with pytest.raises(KeyboardInterrupt):
+        kind(select(["soak", "minutes=1"]))
+
+    assert "interrupted after 0 s" in capsys.readouterr().out
+    written = json.loads(told.path.read_text())
+    assert (written["outcome"], written["exit_code"]) == ("failed", 10)
+    assert written["cause"] == "interrupted after 0 s"
+    assert len(written["cases"]) == len(all_cases()) + 2
 
 
 def test_the_same_seed_gives_the_same_soak() -> None:
