@@ -3,11 +3,11 @@
  * Where an NVMe controller has its memory, the Controller Memory Buffer (CMB).
  *
  * NVM Express 1.4, section 4.7 describes it, sections 3.1.11 (CMBLOC), 3.1.12
- * (CMBSZ) and 3.1.16 (CMBMSC) the registers. Up to 1.3 a CMB is simply there.
- * Since 1.4 a controller that has one sets CAP.CMBS, and the host enables first
- * the two registers that describe it (CMBMSC.CRE), then the memory itself
- * (CMBMSC.CMSE), naming the address at which the controller sees it
- * (CMBMSC.CBA).
+ * (CMBSZ), 3.1.16 (CMBMSC) and 3.1.17 (CMBSTS) the registers. Up to 1.3 a CMB
+ * is simply there. Since 1.4 a controller that has one sets CAP.CMBS, and the
+ * host enables first the two registers that describe it (CMBMSC.CRE), then the
+ * memory itself (CMBMSC.CMSE), naming the address at which the controller sees
+ * it (CMBMSC.CBA).
  */
 #include "p2pmem_compat.h"
 
@@ -18,6 +18,10 @@
 #include <linux/sizes.h>
 
 #include "p2pmem_driver.h"
+
+/* Not in linux/nvme.h. */
+#define P2PMEM_REG_CMBSTS	0x58
+#define P2PMEM_CMBSTS_CBAI	BIT(0)
 
 #define P2PMEM_CMBSZ_DATA	(NVME_CMBSZ_RDS | NVME_CMBSZ_WDS)
 #define P2PMEM_CMBSZ_SZU	GENMASK(11, 8)
@@ -135,6 +139,8 @@ static int p2pmem_cmb_enable(struct pci_dev *pdev, void __iomem *regs,
 
 	base = pci_bus_address(pdev, range->bar) + range->offset;
 	p2pmem_cmb_write(cmb, base | NVME_CMBMSC_CRE | NVME_CMBMSC_CMSE);
+	if (readl(regs + P2PMEM_REG_CMBSTS) & P2PMEM_CMBSTS_CBAI)
+		return p2pmem_cmb_refuse(pdev, "stays off: the controller cannot have it at the bus address of its BAR (CMBSTS.CBAI)");
 	pci_set_drvdata(pdev, cmb);
 	return 0;
 }

@@ -299,11 +299,13 @@ def talkative(
         (
             "static int p2pmem_cmb_read(",
             "#include <linux/moduleparam.h>\nstatic uint said_size, said_place;\n"
+            "static unsigned long long said_base;\nmodule_param(said_base, ullong, 0644);\n"
             "module_param(said_size, uint, 0644);\nmodule_param(said_place, uint, 0644);\n"
             "static int p2pmem_cmb_read(",
         ),
         ("readl(regs + NVME_REG_CMBSZ)", "said_size"),
         ("readl(regs + NVME_REG_CMBLOC)", "said_place"),
+        ("\tbase = pci_bus_address(", "\tbase = said_base ?: pci_bus_address("),
     )
     build_module(kbuild, copy, folder / "out", folder / "log")
     with booted(workspace, folder, folder / "out/p2pmem_pci.ko") as machine:
@@ -316,6 +318,7 @@ def talkative(
 
 SAID_SIZE = "/sys/module/p2pmem_pci/parameters/said_size"
 SAID_PLACE = "/sys/module/p2pmem_pci/parameters/said_place"
+SAID_BASE = "/sys/module/p2pmem_pci/parameters/said_base"
 
 
 def cmbsz(size: int, unit: int = 2, uses: int = 0b11000) -> int:
@@ -373,3 +376,16 @@ def test_memory_is_where_the_controller_says(
     (memory,) = (bar for bar in talkative.guest.qmp.bars() if bar.bdf == DRIVE and bar.number == 2)
     assert f"{memory.address + offset:08x}" in claimed
     talkative.run(f"echo {DRIVE} > {DRIVER}/unbind")
+
+
+def test_a_controller_that_refuses_the_address_has_no_memory(talkative: Machine) -> None:
+    """QEMU refuses one from which the memory would go beyond 2^64, and any other from then on."""
+    talkative.run(f"echo {cmbsz(16)} > {SAID_SIZE}; echo {cmbloc(2)} > {SAID_PLACE}")
+    talkative.run(f"echo {(1 << 64) - 4096} > {SAID_BASE}")
+    answer, said = talkative.refused(f"echo {DRIVE} > {DRIVER}/bind")
+    assert answer == "No such device or address"
+    assert said == [
+        f"p2pmem_pci {DRIVE}: controller memory buffer stays off: the controller cannot have it "
+        "at the bus address of its BAR (CMBSTS.CBAI)"
+    ]
+    assert talkative.controller_register(CMBMSC) == 0
