@@ -1,13 +1,13 @@
 """A guest with module and drives ready, for work that is not a verification."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 from boot import accel
 from boot.artifacts import Artifacts
-from boot.drives import create_filled, image_paths
+from boot.drives import image_paths
 from boot.machine import running
 from boot.qemu import SERVE, Vm
 from boot.topology import Topology
@@ -26,8 +26,17 @@ PREPARE = (
 )
 
 
-def machine(artifacts: Artifacts, topology: Topology, cpu: str, asked: str, folder: Path) -> Vm:
-    """Return a machine whose drives are filled; ``asked`` is the accelerator as in the setting.
+def machine(
+    artifacts: Artifacts,
+    topology: Topology,
+    images: Mapping[str, Path],
+    asked: str,
+    folder: Path,
+    cpu: str = "",
+) -> Vm:
+    """Return a machine with these drive images; ``asked`` is the accelerator as in the setting.
+
+    Without ``cpu`` it has the topology's; ``folder`` gets the log of a probe for KVM.
 
     Raises:
         LabError: KVM was asked for and is not accessible.
@@ -36,8 +45,8 @@ def machine(artifacts: Artifacts, topology: Topology, cpu: str, asked: str, fold
         topology=topology,
         kernel=artifacts.bzimage,
         initramfs=artifacts.initramfs,
-        drives=create_filled(topology, folder),
-        cpu=cpu,
+        drives=images,
+        cpu=cpu or topology.cpu,
         kernel_arguments=SERVE,
     )
     return replace(vm, accel=accel.resolve(asked, vm, folder / "probe", accel_cache(), print))

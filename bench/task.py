@@ -8,7 +8,7 @@ from bench.measure import Group, measure
 from bench.plan import AGAINST, OURS, Plan
 from bench.report import Subject, compared, print_group, print_head, write_reports
 from boot.artifacts import Artifacts, built_in
-from boot.drives import image_paths
+from boot.drives import create_blank
 from boot.qemu import QEMU, Vm, version
 from boot.topology import Topology, load_topology
 from host.files import remove, require_space, sha256_file
@@ -19,7 +19,9 @@ from rootfs.initramfs import ImageFile
 from rootfs.task import pack_with
 from settings.paths import Workspace
 
-SPACE_FOR_LOGS = 8 << 20  # bytes
+# In large ones a single run copies so much that the start of a program hardly counts.
+DRIVE_MIB = 512
+SPACE = (DRIVE_MIB << 20) + (8 << 20)  # bytes: of one drive, for the other is only read, and logs
 
 
 @dataclass(frozen=True)
@@ -76,19 +78,22 @@ def measured(bench: Bench, plan: Plan) -> list[Group]:
     """
     remove(bench.folder)
     bench.folder.mkdir(parents=True)
-    require_space(bench.folder, SPACE_FOR_LOGS)
+    require_space(bench.folder, SPACE)
     artifacts = built_in(bench.workspace)
     if bench.against:
         more = [ImageFile(f"/bin/{AGAINST}", bench.against, "755")]
         image = bench.folder / "rootfs/initramfs.cpio.lz4"
         artifacts = replace(artifacts, initramfs=pack_with(bench.workspace, more, image))
-    vm = machine(artifacts, bench.topology, bench.cpu, bench.accel, bench.folder)
+    drives = tuple(replace(drive, drive_mib=DRIVE_MIB) for drive in bench.topology.drives)
+    topology = replace(bench.topology, drives=drives)
+    images = create_blank(topology, bench.folder)
+    vm = machine(artifacts, topology, images, bench.accel, bench.folder, bench.cpu)
     # Nothing is traced: that would be measured, too.
     with ready(vm, bench.folder, artifacts) as session:
         print_head()
         groups = list(measure(session, plan, print_group))
     write_reports(_subject(bench, vm, artifacts), groups, bench.folder)
-    for image in image_paths(bench.topology, bench.folder).values():
+    for image in images.values():
         remove(image)
     return groups
 

@@ -140,7 +140,7 @@ static int p2pmem_cmb_enable(struct pci_dev *pdev, void __iomem *regs,
 	base = pci_bus_address(pdev, range->bar) + range->offset;
 	p2pmem_cmb_write(cmb, base | NVME_CMBMSC_CRE | NVME_CMBMSC_CMSE);
 	if (readl(regs + P2PMEM_REG_CMBSTS) & P2PMEM_CMBSTS_CBAI)
-		return p2pmem_cmb_refuse(pdev, "stays off: the controller cannot have it at the bus address of its BAR (CMBSTS.CBAI)");
+		return p2pmem_cmb_refuse(pdev, "stays off: its address is refused (CMBSTS.CBAI)");
 	pci_set_drvdata(pdev, cmb);
 	return 0;
 }

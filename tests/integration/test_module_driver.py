@@ -385,7 +385,7 @@ def test_a_controller_that_refuses_the_address_has_no_memory(talkative: Machine)
     answer, said = talkative.refused(f"echo {DRIVE} > {DRIVER}/bind")
     assert answer == "No such device or address"
     assert said == [
-        f"p2pmem_pci {DRIVE}: controller memory buffer stays off: the controller cannot have it "
-        "at the bus address of its BAR (CMBSTS.CBAI)"
+        f"p2pmem_pci {DRIVE}: controller memory buffer stays off: its address is refused "
+        "(CMBSTS.CBAI)"
     ]
     assert talkative.controller_register(CMBMSC) == 0

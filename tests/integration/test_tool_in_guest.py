@@ -17,6 +17,7 @@ from bench.report import compared
 from bench.task import Bench, measured
 from boot import trace
 from boot.artifacts import built_in
+from boot.drives import create_filled
 from boot.topology import load_topology
 from boot.trace import Memory, transfers
 from host.errors import LabError
@@ -88,7 +89,7 @@ def booted(workspace: Workspace, folder: Path, *more: ImageFile) -> AbstractCont
         image = pack_with(workspace, more, folder / "rootfs/initramfs.cpio.lz4")
         artifacts = replace(artifacts, initramfs=image)
     topology = load_topology(TOPOLOGY)
-    vm = machine(artifacts, topology, topology.cpu, "auto", folder)
+    vm = machine(artifacts, topology, create_filled(topology, folder), "auto", folder)
     vm = replace(vm, extra=trace.options(folder / "trace.log"))
     return ready(vm, folder, artifacts)
 
