@@ -13,7 +13,8 @@ from verify.tool_report import json_objects
 
 # Of the drive: the older p2pmem-test takes a range that ends where the drive does for too long.
 ROOM = 0.75
-TRIAL = 1 << 20  # bytes, copied to find out how fast it is
+TRIAL = 1 << 20  # bytes, copied to find out how fast it is; more where that takes no time
+LONG_ENOUGH = 0.3  # seconds of a trial
 
 
 @dataclass(frozen=True)
@@ -80,17 +81,26 @@ def measure(session: Session, plan: Plan, report: Callable[[Group], None]) -> It
 
 
 def _group(session: Session, plan: Plan, memory: Memory, size: int) -> Group:
-    trial = Amount(max(TRIAL // size, 1), 1)
-    rate = _told(session, memory, size, trial)["throughput"]
     smallest = min(drive.drive_bytes for drive in session.topology.drives)
-    much = amount(plan, size, rate, int(smallest * ROOM))
+    room = int(smallest * ROOM)
+    much = amount(plan, size, _rate_of_trials(session, memory, size, room), room)
     series = [Series(variant) for variant in variants(plan, memory, size)]
     for turn in range(plan.runs):
         # Who comes first changes, should the one after have it better, or worse.
         for item in series[turn % len(series) :] + series[: turn % len(series)]:
             item.rates.append(_rate(session, item.variant, memory, size, much))
-    told = _told(session, memory, size, much)
+    told = _told(session, memory, size, much.chunks)
     return Group(memory, size, much, series, told["latency_ns"])
+
+
+def _rate_of_trials(session: Session, memory: Memory, size: int, room: int) -> float:
+    """Return bytes per second. The first chunks are slow: a short trial tells too little."""
+    length = TRIAL
+    while True:
+        rate: float = _told(session, memory, size, length // size)["throughput"]
+        if length / rate >= LONG_ENOUGH or 2 * length > room:
+            return rate
+        length *= 2
 
 
 def _command(session: Session, variant: Variant, memory: Memory, size: int, chunks: int) -> str:
@@ -101,9 +111,9 @@ def _command(session: Session, variant: Variant, memory: Memory, size: int, chun
     return shlex.join(words)
 
 
-def _told(session: Session, memory: Memory, size: int, much: Amount) -> dict[str, Any]:
+def _told(session: Session, memory: Memory, size: int, chunks: int) -> dict[str, Any]:
     """Return the tool's own report of one copy."""
-    command = f"{_command(session, BASE, memory, size, much.chunks)} --json"
+    command = f"{_command(session, BASE, memory, size, chunks)} --json"
     answer = session.guest.console.run(command, session.timeouts.copy)
     told: Iterator[dict[str, Any]] = json_objects(answer.output)
     if answer.status == 0 and (report := next(told, None)):

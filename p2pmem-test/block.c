@@ -65,7 +65,9 @@ dev_t block_whole(dev_t dev)
 	return block_device(dev, "../dev", dev);
 }
 
-void block_name(dev_t dev, char *name)
+/* The kernel's own, as "sda1"; "" if sysfs does not tell. */
+#define KERNEL_NAME 65
+static void kernel_name(dev_t dev, char *name)
 {
 	char path[PATH_MAX], target[PATH_MAX];
 	ssize_t length;
@@ -76,15 +78,24 @@ void block_name(dev_t dev, char *name)
 	length = readlink(path, target, sizeof(target) - 1);
 	target[length < 0 ? 0 : length] = '\0';
 	slash = strrchr(target, '/');
-	if (slash)
-		snprintf(name, BLOCK_NAME, "/dev/%.64s", slash + 1);
+	snprintf(name, KERNEL_NAME, "%s", slash ? slash + 1 : "");
+}
+
+void block_name(dev_t dev, char *name)
+{
+	char kernel[KERNEL_NAME];
+
+	kernel_name(dev, kernel);
+	if (*kernel)
+		snprintf(name, BLOCK_NAME, "/dev/%s", kernel);
 	else
 		snprintf(name, BLOCK_NAME, "block device %u:%u", major(dev),
 			 minor(dev));
 }
 
-void block_each(dev_t dev, const char *folder,
-		void (*found)(void *context, dev_t below), void *context)
+/* Those in @folder of a device whose name begins with @prefix. */
+static void each(dev_t dev, const char *folder, const char *prefix,
+		 void (*found)(void *context, dev_t below), void *context)
 {
 	char path[PATH_MAX], attribute[PATH_MAX];
 	const struct dirent *entry;
@@ -96,9 +107,8 @@ void block_each(dev_t dev, const char *folder,
 	if (!dir)
 		return;
 	while ((entry = readdir(dir))) {
-		/* "device" is what the disk belongs to, and no block device. */
 		if (*entry->d_name == '.' || entry->d_type == DT_REG ||
-		    !strcmp(entry->d_name, "device"))
+		    strncmp(entry->d_name, prefix, strlen(prefix)))
 			continue;
 		snprintf(attribute, sizeof(attribute), "%s/%s/dev", folder,
 			 entry->d_name);
@@ -107,4 +117,21 @@ void block_each(dev_t dev, const char *folder,
 			found(context, below);
 	}
 	closedir(dir);
+}
+
+void block_each_partition(dev_t dev,
+			  void (*found)(void *context, dev_t partition),
+			  void *context)
+{
+	char disk[KERNEL_NAME];
+
+	/* block/partitions/core.c:add_partition() puts a number after it. */
+	kernel_name(dev, disk);
+	each(dev, ".", disk, found, context);
+}
+
+void block_each_holder(dev_t dev, void (*found)(void *context, dev_t holder),
+		       void *context)
+{
+	each(dev, "holders", "", found, context);
 }

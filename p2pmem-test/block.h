@@ -21,11 +21,13 @@ dev_t block_whole(dev_t dev);
 #define BLOCK_NAME 80
 void block_name(dev_t dev, char *name);
 
-/*
- * Call @found for each block device that is a directory below @folder of the
- * device: its partitions if that is ".", or what is made of it ("holders").
- */
-void block_each(dev_t dev, const char *folder,
-		void (*found)(void *context, dev_t below), void *context);
+/* Call @found for each partition of a disk. */
+void block_each_partition(dev_t dev,
+			  void (*found)(void *context, dev_t partition),
+			  void *context);
+
+/* Call @found for each block device that is made of this one. */
+void block_each_holder(dev_t dev, void (*found)(void *context, dev_t holder),
+		       void *context);
 
 #endif

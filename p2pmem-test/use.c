@@ -83,12 +83,12 @@ static void fill(struct stack *stack, dev_t dev)
 
 	push(stack, dev);
 	for (size_t i = 0; i < stack->count; i++) {
-		block_each(stack->devices[i], ".", add_partition, stack);
-		block_each(stack->devices[i], "holders", add_holder, stack);
+		block_each_partition(stack->devices[i], add_partition, stack);
+		block_each_holder(stack->devices[i], add_holder, stack);
 	}
 	/* But not the disk's other partitions. */
 	if (push(stack, disk))
-		block_each(disk, "holders", add_holder, stack);
+		block_each_holder(disk, add_holder, stack);
 }
 
 /*
