@@ -98,7 +98,7 @@ def _rate_of_trials(session: Session, memory: Memory, size: int, room: int) -> f
     length = TRIAL
     while True:
         rate: float = _told(session, memory, size, length // size)["throughput"]
-        if length / rate >= LONG_ENOUGH or 2 * length > room:
+        if length >= LONG_ENOUGH * rate or 2 * length > room:
             return rate
         length *= 2
 

@@ -108,6 +108,22 @@ def test_variants_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     assert groups[0].latency_ns == {"read": {"p50": 5}}
 
 
+def test_a_trial_is_repeated_until_it_is_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One of 1 MiB takes 0.26 s here, and the start is in it; the next, faster ones count."""
+    monkeypatch.setattr(measure, "SIZES", (1 << 20,))
+    rates = iter([3.9, 8.0, 8.0, 8.0])
+    fake = guest()
+    fake.answers["/bin/p2pmem-test"] = lambda: json.dumps(
+        {"throughput": next(rates) * 2**20, "latency_ns": {}}
+    )
+    lab = session_on("switch-q35", fake)
+    lab.nodes = {}
+    (found,) = measure.measure(lab, Plan(against=False, runs=1, seconds=2.0), lambda group: None)
+    trials = [command for command in fake.commands if command.startswith("/bin")][:-1]
+    assert [command.split()[4] for command in trials] == ["1", "2", "4"]
+    assert found.amount == Amount(16, 1)
+
+
 @pytest.mark.parametrize(
     ("fake", "words"),
     [(guest(clock=(3, "refused")), "ended with 3: refused"),
