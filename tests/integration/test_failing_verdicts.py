@@ -15,6 +15,7 @@ from kernel.kbuild import Kbuild
 from rootfs.initramfs import Parts, find_busybox, pack
 from settings.paths import PROJECT, Workspace
 from tests.integration.conftest import Act, Lab
+from tests.integration.results import failed
 from verify import run
 from verify.plan import guest_checks
 from verify.run import Inputs
@@ -22,7 +23,6 @@ from verify.runner import Check, Status
 from verify.scenario import Scenario
 from verify.session import Session
 from verify.timeouts import Timeouts
-from verify.verdict import Verdict
 
 pytestmark = pytest.mark.kernel
 
@@ -46,13 +46,6 @@ def during(monkeypatch: pytest.MonkeyPatch) -> Callable[[Act], None]:
     return insert
 
 
-def failed(verdict: Verdict) -> dict[str, str]:
-    """Return title and detail of what failed."""
-    return {
-        result.title: result.detail for result in verdict.results if result.status is Status.FAILED
-    }
-
-
 def flip(path: Path, offset: int) -> None:
     """Invert one byte of a file."""
     with path.open("r+b") as stream:
@@ -62,9 +55,16 @@ def flip(path: Path, offset: int) -> None:
         stream.write(bytes([byte ^ 0xFF]))
 
 
-def test_a_flipped_byte_in_the_destination_is_found(lab: Lab, after: Callable[[Act], None]) -> None:
-    inputs = lab.inputs()
-    copy = inputs.scenario.copies[-1]
+@pytest.mark.parametrize(
+    ("topology", "provider"), [("switch-q35", "d00d0002"), ("ivshmem", "shared")]
+)
+def test_a_flipped_byte_in_the_destination_is_found(
+    lab: Lab, after: Callable[[Act], None], topology: str, provider: str
+) -> None:
+    """Through a drive's memory, and through a card's."""
+    inputs = lab.inputs(topology, "copy" if topology == "switch-q35" else topology)
+    through = [copy for copy in inputs.scenario.copies if copy.provider == provider]
+    copy = max(through, key=lambda copy: copy.length)
     place = copy.offset + 4321
 
     def tamper(session: Session) -> str:

@@ -14,7 +14,7 @@ from bundle.image import write_image
 from settings.paths import PROJECT, Workspace
 from tests.integration.conftest import Lab
 from tests.integration.own_build import built
-from verify.runner import Status
+from tests.integration.results import failed
 from verify.verdict import Verdict, as_data
 
 pytestmark = pytest.mark.kernel
@@ -37,13 +37,6 @@ def details(verdict: Verdict) -> dict[str, str]:
     """Return what was seen of each copy."""
     return {
         result.title: result.detail for result in verdict.results if result.title.startswith("copy")
-    }
-
-
-def failed(verdict: Verdict) -> dict[str, str]:
-    """Return title and detail of what failed."""
-    return {
-        result.title: result.detail for result in verdict.results if result.status is Status.FAILED
     }
 
 

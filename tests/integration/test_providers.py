@@ -10,7 +10,8 @@ from boot.outcome import Outcome
 from boot.topology import Port
 from settings.paths import Workspace
 from tests.integration.conftest import Act, Lab
-from tests.integration.test_failing_verdicts import flip, with_image
+from tests.integration.results import ran
+from tests.integration.test_failing_verdicts import with_image
 from tests.integration.test_lying_tool import image_with_lie
 from verify.drivers import DriverStep
 from verify.record import CopyRecord, Expected
@@ -23,11 +24,6 @@ from verify.verdict import Verdict
 pytestmark = pytest.mark.kernel
 
 SAME = "host: copied ranges are the same on both images"
-
-
-def ran(verdict: Verdict, status: Status) -> dict[str, str]:
-    """Return title and detail of the checks that ended so."""
-    return {item.title: item.detail for item in verdict.results if item.status is status}
 
 
 def with_steps(inputs: Inputs, steps: Sequence[Copy | DriverStep]) -> Inputs:
@@ -127,23 +123,6 @@ def test_images_that_are_the_same_though_the_memory_does_not_remember(
     assert verdict.outcome is Outcome.FAILED
     (detail,) = ran(verdict, Status.FAILED).values()
     assert f"the block at byte {copy.offset} is the same on both drives" in detail
-
-
-def test_flipped_byte_of_a_copy_through_a_card(lab: Lab, after: Callable[[Act], None]) -> None:
-    inputs = lab.inputs("ivshmem", "ivshmem")
-    copy = inputs.scenario.copies[2]
-    assert (copy.provider, copy.chunk_size) == ("shared", 65536)
-    place = copy.offset + 70001
-
-    def tamper(session: Session) -> str:
-        flip(session.images.paths[copy.destination], place)
-        return "flipped"
-
-    after(tamper)
-    verdict = lab.verify(inputs)
-    assert verdict.outcome is Outcome.FAILED
-    assert list(ran(verdict, Status.FAILED)) == [SAME]
-    assert f"byte {place} of {copy.destination}" in verdict.cause
 
 
 BIND = DriverStep("bind", "forgetful", "p2pmem_pci")
