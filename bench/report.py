@@ -9,6 +9,7 @@ from typing import Any
 from bench.measure import Group
 from bench.plan import BASE, OTHER
 from host.files import write_text
+from host.markdown import plain, table
 
 HEAD = ("memory", "chunk", "variant", "MiB/s", "from", "to", "ratio")
 
@@ -71,13 +72,11 @@ def markdown(subject: Subject, groups: Sequence[Group]) -> str:
         "Each figure is the median of runs that took turns; the ratio is to `ours` of the same "
         "memory and chunk, turn by turn.",
         "",
-        f"| {' | '.join(HEAD)} |",
-        f"|{'---|' * len(HEAD)}",
+        *table(HEAD, (map(plain, row) for group in groups for row in rows(group))),
     ]
-    lines += [f"| {' | '.join(row)} |" for group in groups for row in rows(group)]
     if subject.against:
-        lines += ["", f"Ours, `{subject.against}` (against) being 1:", ""]
-        lines += [f"- {line}" for line in compared(groups)]
+        lines += ["", f"Ours, {plain(subject.against)} (against) being 1:", ""]
+        lines += [f"- {plain(line)}" for line in compared(groups)]
     return "\n".join(lines) + "\n"
 
 

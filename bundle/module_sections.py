@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from bundle.markdown import plain
 from bundle.records import Damaged, read_json
 from bundle.sections import Place, Section
+from host.markdown import plain
 from settings.paths import COMPAT
 
 PASSED = "passed"  # boot.outcome

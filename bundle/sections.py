@@ -10,7 +10,6 @@ from pathlib import Path
 
 from bundle.archive import SUFFIX, unpacked
 from bundle.check import EVIDENCE, IMAGE, open_bundle
-from bundle.markdown import code_block, plain, table
 from bundle.records import (
     TEST_STEPS,
     Check,
@@ -29,6 +28,7 @@ from bundle.records import (
 from bundle.sums import NAME as SUMS
 from host.errors import LabError
 from host.files import sha256_file, unfinished
+from host.markdown import code_block, plain, table
 from host.progress import mebibytes
 from settings.paths import TESTS, Workspace
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 from bundle import module_sections, sections
 from bundle.leftovers import gather
-from bundle.markdown import plain, table
 from bundle.records import Damaged, Kernel, read_json
 from bundle.sections import Place, Section
 from host.errors import LabError
 from host.files import unfinished, write_text
+from host.markdown import plain, table
 
 STEP_SUMMARY = "GITHUB_STEP_SUMMARY"  # names the file that GitHub shows as a step's summary
 

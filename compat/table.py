@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from bundle.markdown import plain
-from bundle.markdown import table as markdown_table
 from compat.row import Answer, Row
 from host.files import write_text
+from host.markdown import plain
+from host.markdown import table as markdown_table
 
 COLUMNS = ("kernel", "from", "compiles", "verifies", "why")
 HEAD = f"  {'compiles':9}{'verifies':9} kernel"

@@ -66,7 +66,7 @@ def test_reports(tmp_path: Path) -> None:
     page = (tmp_path / "bench.md").read_text()
     assert page == markdown(SUBJECT, groups)
     assert "| CMB of x | 64k | ours | 4.0 | 4.0 | 4.0 | 1.00 |\n" in page
-    assert "Ours, `old` (against) being 1:\n\n- CMB of x, 64k: 3.00\n" in page
+    assert "Ours, old (against) being 1:\n\n- CMB of x, 64k: 3.00\n" in page
 
 
 # --- in a guest that has an answer for everything --------------------------------

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bundle.markdown import LIMIT, code_block, plain, table
+from host.markdown import LIMIT, code_block, plain, table
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,7 @@ def _printable(line: str) -> str:
     )
 
 
-def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+def table(heads: Sequence[str], rows: Iterable[Iterable[str]]) -> list[str]:
     """Return a table; the cells are Markdown already (see :func:`plain`)."""
     lines = [heads, ["---"] * len(heads), *rows]
     return [f"| {' | '.join(cells)} |" for cells in lines]
