@@ -189,10 +189,17 @@ def _accesses(session: Session, copy: Copy, lines: list[str], moved: list[Transf
     """Look at single accesses to the memory, as far as QEMU shows them."""
     if not copy.provider:
         return ""
-    if not _accesses_are_traced(session, copy):
-        return "; proven by the addresses alone: QEMU shows no accesses to this memory"
+    if words := unseen(session, copy):
+        return words
     require_no_processor(lines, moved)
     return _counted_accesses(session, copy, lines) if _accesses_are_counted(session, copy) else ""
+
+
+def unseen(session: Session, copy: Copy) -> str:
+    """Return what a verdict has to add where QEMU shows no single accesses to the memory."""
+    if not copy.provider or _accesses_are_traced(session, copy):
+        return ""
+    return "; proven by the addresses alone: QEMU shows no accesses to this memory"
 
 
 def require_no_processor(lines: list[str], moved: list[Transfer]) -> None:

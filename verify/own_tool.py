@@ -29,6 +29,7 @@ from verify.copy_check import (
     require_no_processor,
     run_watched,
     through_memory,
+    unseen,
 )
 from verify.images import (
     first_difference,
@@ -87,7 +88,7 @@ def check_own_copy(session: Session, copy: Copy, reach: int) -> str:
     _require_not_mended(copy, moved)
     require_no_processor(lines, moved)
     compared = _lost if record.expected is Expected.MISMATCH else _compared
-    return f"{seen}; {compared(session, copy, before)}; {heard}"
+    return f"{seen}{unseen(session, copy)}; {compared(session, copy, before)}; {heard}"
 
 
 def all_compared(session: Session, scenario: Scenario) -> str:
