@@ -15,6 +15,7 @@ from typing import Any
 from host.errors import LabError
 
 FORMAT = 1  # raised when a field changes its meaning
+REMEDY = "no lab wrote this; get it from its bundle"
 NAME = "manifest.json"
 SCHEMA = Path(__file__).with_name("manifest.schema.json")
 
@@ -159,11 +160,11 @@ def load(path: Path) -> Manifest:
     except OSError as error:
         raise ManifestError(f"cannot read {path}: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
-        raise ManifestError(f"{path}: not JSON: {error}") from error
+        raise ManifestError(f"{path}: not JSON: {error}", hint=REMEDY) from error
     _require_schema(path, data)
     manifest = _of(data)
     for fault in (*_faults(manifest), *_other_text(manifest, text)):
-        raise ManifestError(f"{path}: {fault}", hint="no lab wrote this; get it from its bundle")
+        raise ManifestError(f"{path}: {fault}", hint=REMEDY)
     return manifest
 
 

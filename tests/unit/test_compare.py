@@ -318,8 +318,9 @@ def test_files_that_are_there_are_checked_first(folder: Path, word: str) -> None
 def test_manifest_that_is_none(tmp_path: Path) -> None:
     (tmp_path / "manifest.json").write_text("no JSON")
 
-    with pytest.raises(ManifestError, match="not JSON"):
+    with pytest.raises(ManifestError, match="not JSON") as caught:
         manifest_at(tmp_path / "manifest.json")
+    assert "get it from its bundle" in caught.value.hint
 
 
 @pytest.mark.parametrize("words", [[], ["a"], ["a", "b", "c"]])
