@@ -1,5 +1,6 @@
 """The life-cycle suite on the built kernel, and the module's faults that it has to find."""
 
+import shutil
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -12,13 +13,14 @@ from boot.topology import load_topology
 from kernel.external import build_module
 from kernel.kbuild import Kbuild
 from settings.paths import CONFIGS, PROJECT, Workspace, accel_cache
-from tests.lifecycle.cases import Case, all_cases
+from tests.integration.own_build import built
+from tests.lifecycle.cases import Case, all_cases, chosen_cases
 from tests.lifecycle.limits import is_instrumented
 from tests.lifecycle.mutations import MUTATIONS, Mutation, mutate
 from tests.lifecycle.program import build_program, pack_image
 from tests.lifecycle.report import print_result
 from tests.lifecycle.suite import BOOT, DOWN, LEAKS, Inputs, Result, Suite, Work
-from tests.lifecycle.task import TOPOLOGY, orders
+from tests.lifecycle.task import TOPOLOGY, inputs_of, orders
 
 pytestmark = pytest.mark.kernel
 
@@ -52,13 +54,27 @@ def run(workspace: Workspace, image: Path, folder: Path, work: list[Work]) -> li
 
 
 def test_every_case_passes(workspace: Workspace, program: Path, tmp_path: Path) -> None:
-    image = pack_image(workspace, tmp_path / "image", program, workspace.module)
+    image = pack_image(workspace, tmp_path / "image", program)
 
     results = run(workspace, image, tmp_path / "run", next(orders(SEED, all_cases())))
 
     assert [result.name for result in results if not result.passed] == []
     names = {result.name for result in results}
     assert names == {case.name for case in all_cases()} | {LEAKS, DOWN}
+
+
+def test_a_module_of_the_users_own_goes_through_the_suite(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    own = shutil.copytree(PROJECT / "p2pmem-pci", tmp_path / "mine")
+    selection = built(workspace, tmp_path / "own", module=str(own))
+    (case,) = chosen_cases(("mapping x driver unbind",))
+
+    with closing(Suite(inputs_of(selection, tmp_path / "run"), print).run([Work(case, 1)])) as ran:
+        results = list(ran)
+
+    assert [result.name for result in results] == [case.name, LEAKS, DOWN]
+    assert [result.detail for result in results if not result.passed] == []
 
 
 def acting(name: str, command: str) -> Work:
@@ -69,7 +85,7 @@ def acting(name: str, command: str) -> Work:
 def test_what_a_case_leaves_behind_is_found_and_the_next_one_gets_a_new_guest(
     workspace: Workspace, program: Path, tmp_path: Path
 ) -> None:
-    image = pack_image(workspace, tmp_path / "image", program, workspace.module)
+    image = pack_image(workspace, tmp_path / "image", program)
     hold = "p2pmem-lifecycle hold mapping /run/left /dev/p2pmem0 /dev/nvme1n1"
     work = [
         acting("panics", "echo c >/proc/sysrq-trigger"),

@@ -25,8 +25,10 @@ def build_program(output: Path) -> Path:
     return output / NAME
 
 
-def pack_image(workspace: Workspace, folder: Path, program: Path, module: Path) -> Path:
-    """Pack a root file system of a workspace with the program, and with a module.
+def pack_image(
+    workspace: Workspace, folder: Path, program: Path, module: Path | None = None
+) -> Path:
+    """Pack a root file system of a workspace with the program; with another module if one is given.
 
     Raises:
         ImageError: something cannot go into it.

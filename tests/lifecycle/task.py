@@ -130,7 +130,7 @@ def inputs_of(selection: Selection, folder: Path) -> Inputs:
     topology = load_topology(selection.topology_file)
     artifacts = built_in(workspace)
     packed = workspace.root / "lifecycle-image"
-    image = pack_image(workspace, packed, build_program(packed / "program"), workspace.module)
+    image = pack_image(workspace, packed, build_program(packed / "program"))
     return Inputs(
         artifacts=replace(artifacts, initramfs=image),
         topology=topology,
