@@ -88,13 +88,15 @@ def measured(bench: Bench, plan: Plan) -> list[Group]:
     topology = replace(bench.topology, drives=drives)
     images = create_blank(topology, bench.folder)
     vm = machine(artifacts, topology, images, bench.accel, bench.folder, bench.cpu)
-    # Nothing is traced: that would be measured, too.
-    with ready(vm, bench.folder, artifacts) as session:
-        print_head()
-        groups = list(measure(session, plan, print_group))
+    try:
+        # Nothing is traced: that would be measured, too.
+        with ready(vm, bench.folder, artifacts) as session:
+            print_head()
+            groups = list(measure(session, plan, print_group))
+    finally:
+        for image in images.values():
+            remove(image)
     write_reports(_subject(bench, vm, artifacts), groups, bench.folder)
-    for image in images.values():
-        remove(image)
     return groups
 
 
