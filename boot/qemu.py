@@ -16,6 +16,11 @@ KERNEL_ARGUMENTS = ("console=ttyS0,115200", "nokaslr", "panic=-1")
 # Added for a guest that is to serve requests on its console: see rootfs/init. With the kernel's
 # own default of 7, whatever its configuration says: a quieter console would hide warnings.
 SERVE = ("p2plab.mode=verify", "loglevel=7")
+# For an emulated processor. The kernel measures its TSC against the PIT, and on a busy host finds a
+# frequency that may be a 36th of the real one (arch/x86/kernel/tsc.c takes the smallest of three
+# tries): the guest's time then runs away until a watchdog compares it, and RCU reports stalls that
+# are none. An HPET tells its frequency. Under KVM the kernel has a better clock than either.
+STEADY_CLOCK = "clocksource=hpet"
 
 
 def version() -> str:
@@ -40,6 +45,8 @@ class Vm:
         accel: ``kvm`` or ``tcg``.
         console: QEMU options that say where the serial ports lead.
         kernel_arguments: added to the lab's own.
+        steady_clock: an emulated guest shall know the time also on a busy host; to read its clock
+            then takes some microseconds.
         extra: further QEMU options (QMP, trace, gdb).
     """
 
@@ -51,6 +58,7 @@ class Vm:
     accel: str = "tcg"
     console: tuple[str, ...] = ()
     kernel_arguments: tuple[str, ...] = ()
+    steady_clock: bool = True
     extra: tuple[str, ...] = ()
 
 
@@ -72,7 +80,7 @@ def command(vm: Vm) -> list[str]:
         *vm.extra,
         "-kernel", str(vm.kernel),
         "-initrd", str(vm.initramfs),
-        "-append", " ".join((*KERNEL_ARGUMENTS, *vm.kernel_arguments)),
+        "-append", " ".join((*KERNEL_ARGUMENTS, *_clock(vm), *vm.kernel_arguments)),
         *_ports(topology),
         *_drives(topology, vm.drives),
         *_cards(topology),
@@ -88,6 +96,10 @@ def shown(argv: list[str], quote: Callable[[str], str] = shlex.quote) -> str:
         else:
             lines[-1].append(quote(word))
     return " \\\n  ".join(" ".join(line) for line in lines)
+
+
+def _clock(vm: Vm) -> tuple[str, ...]:
+    return (STEADY_CLOCK,) if vm.accel == "tcg" and vm.steady_clock else ()
 
 
 def _ports(topology: Topology) -> list[str]:

@@ -3,7 +3,7 @@
 import shlex
 from pathlib import Path
 
-from boot.qemu import QEMU, Vm, command, shown
+from boot.qemu import QEMU, STEADY_CLOCK, Vm, command, shown
 from boot.topology import Topology
 
 # Stands for what the script asks its environment for.
@@ -34,7 +34,12 @@ if [ -t 0 ] && command -v stty >/dev/null; then
 	size=$(stty size)
 fi
 terminal="p2plab.size=${{size% *}}x${{size#* }} p2plab.term=${{TERM:-vt100}}"
-append="{append} p2plab.mode=interactive $terminal"
+accel=${{ACCEL:-tcg}}
+clock=
+if [ "$accel" = tcg ]; then
+	clock=' {clock}'
+fi
+append="{append}$clock p2plab.mode=interactive $terminal"
 
 exec {command} \\
   "$@"
@@ -63,10 +68,11 @@ def boot_script(topology: Topology, cpu: str) -> str:
     append = argv[argv.index("-append") + 1]
     words = {
         append: '"$append"',
-        f"{topology.machine},accel={ACCEL}": f'{topology.machine},accel="${{ACCEL:-tcg}}"',
+        f"{topology.machine},accel={ACCEL}": f'{topology.machine},accel="$accel"',
     }
     return SCRIPT.format(
         qemu=QEMU,
         append=append,
+        clock=STEADY_CLOCK,
         command=shown(argv, lambda word: words.get(word) or shlex.quote(word)),
     )

@@ -75,6 +75,7 @@ def test_the_machine_is_the_one_of_the_image(image: Path, only_qemu: dict[str, s
     assert after(words, "-machine") == "q35,accel=tcg"
     assert after(words, "-cpu") == "EPYC,x2apic=on"
     append = after(words, "-append")
+    assert "clocksource=hpet" in append
     assert "console=ttyS0,115200" in append
     assert append.endswith("p2plab.mode=interactive p2plab.size=24x80 p2plab.term=xterm")
     drives = [word for word in words if word.startswith("if=none")]
@@ -85,6 +86,7 @@ def test_the_machine_is_the_one_of_the_image(image: Path, only_qemu: dict[str, s
 def test_accelerator_and_options_are_the_users(image: Path, only_qemu: dict[str, str]) -> None:
     words = run(image, {**only_qemu, "ACCEL": "kvm"}, "-s", "-name", "with blank")
     assert after(words, "-machine") == "q35,accel=kvm"
+    assert "clocksource" not in after(words, "-append")
     assert words[-3:] == ["-s", "-name", "with blank"]
 
 

@@ -39,7 +39,8 @@ GOLDEN = [
     "-D", "/d/my log",
     "-kernel", "/k/bzImage",
     "-initrd", "/k/initramfs",
-    "-append", "console=ttyS0,115200 nokaslr panic=-1 p2plab.mode=verify loglevel=7",
+    "-append",
+    "console=ttyS0,115200 nokaslr panic=-1 clocksource=hpet p2plab.mode=verify loglevel=7",
     "-device", "pcie-root-port,id=root,bus=pcie.0,addr=0x4,chassis=1,slot=1",
     "-device", "x3130-upstream,id=upstream,bus=root,addr=0x0",
     "-device", "xio3130-downstream,id=downstream0,bus=upstream,addr=0x0,chassis=3,slot=3",
@@ -64,7 +65,13 @@ def test_machine_and_cpu_come_from_topology_and_choice() -> None:
     argv = command(replace(VM, topology=pc, accel="kvm", cpu="EPYC"))
     assert argv[argv.index("-machine") + 1] == "pc,accel=kvm"
     assert argv[argv.index("-cpu") + 1] == "EPYC"
+    assert "clocksource" not in argv[argv.index("-append") + 1]
     assert "pcie-root-port,id=root,bus=pci.0,addr=0x4,chassis=1,slot=1" in argv
+
+
+def test_a_clock_that_is_quick_to_read_instead_of_one_that_is_right() -> None:
+    argv = command(replace(VM, steady_clock=False))
+    assert "clocksource" not in argv[argv.index("-append") + 1]
 
 
 def test_cards_and_drives_without_memory() -> None:
