@@ -13,8 +13,10 @@ import re
 import secrets
 import socket
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 
 import pexpect
 from pexpect.fdpexpect import fdspawn
@@ -31,7 +33,7 @@ Expected = (
 READY = "<p2plab=ready>"
 PANIC = r"Kernel panic - not syncing[^\n]*\n"
 LONGEST_REQUEST = 4000  # bytes; the guest's terminal takes lines of up to 4095 (N_TTY_BUF_SIZE)
-ASK_AGAIN = 10.0  # seconds of silence after which a frame is asked for again
+REMIND = 10.0  # seconds without an answer after which the guest is asked again
 MOST_DAMAGED = 5  # damaged copies of one frame that are tolerated
 SYSRQ_ANSWER = 15.0  # seconds that a living kernel may take to answer a SysRq
 SYSRQ_LIST = 2.0  # seconds for it to list its blocked tasks
@@ -80,6 +82,7 @@ class Console:
         self._spawn.logfile_read = log
         self._log = log
         self._qmp = qmp
+        self._asked = 0  # SysRqs so far
         self._ids = (f"{secrets.token_hex(3)}{number}" for number in itertools.count())
 
     def wait_ready(self, timeout: float) -> None:
@@ -88,7 +91,7 @@ class Console:
         Raises:
             GuestEnded: it did not come that far.
         """
-        self._expect([READY], timeout, "the guest's init", ask=None)
+        self._expect([READY], timeout, "the guest's init")
 
     def run(self, command: str, timeout: float) -> Answer:
         """Run a shell command in the guest; ``timeout`` in seconds.
@@ -111,17 +114,26 @@ class Console:
             self._send(f"again {identity}\n")
         raise LabError(f"the answer to `{command}` was damaged {MOST_DAMAGED} times")
 
-    def drain(self, timeout: float) -> None:
+    def drain(self, timeout: float) -> bool:
         """Read until the guest closes its console (it has been told to power off).
+
+        An emulated guest on a busy host, one of some hundred, has been seen to stay in
+        synchronize_rcu() until an interrupt came. Commands get one with each reminder; so that
+        power-off does, too, it is reminded by a SysRq, which also lists what the kernel waits for.
+
+        Returns:
+            Whether it had to be reminded.
 
         Raises:
             GuestEnded: it does not go down in time.
         """
+        before = self._asked
         try:
-            self._expect([], timeout, "power-off", ask=None)
+            self._expect([], timeout, "power-off", self._ask_for_blocked)
         except GuestEnded as ended:
             if ended.outcome is not Outcome.LOST:
                 raise
+        return self._asked > before
 
     def send(self, line: str) -> None:
         """Send a line whose answer nobody waits for."""
@@ -135,17 +147,24 @@ class Console:
 
     def _receive(self, identity: str, timeout: float, command: str) -> Answer | None:
         end = rf"<{identity}=(\d+) ([0-9a-f]{{32}})>\r?\n"
-        self._expect([end], timeout, f"`{command}`", ask=f"again {identity}")
+        ask_again = partial(self._send, f"again {identity}\n")
+        self._expect([end], timeout, f"`{command}`", ask_again)
         match, before = self._spawn.match, self._spawn.before
         assert isinstance(match, re.Match)
         return parse_frame(identity, str(before), int(match[1]), match[2])
 
-    def _expect(self, wanted: list[str], timeout: float, what: str, ask: str | None) -> None:
+    def _expect(
+        self,
+        wanted: list[str],
+        timeout: float,
+        what: str,
+        remind: Callable[[], object] = lambda: None,
+    ) -> None:
         deadline = time.monotonic() + timeout
         patterns: list[Expected] = [PANIC, pexpect.EOF, pexpect.TIMEOUT, *wanted]
         while True:
             left = deadline - time.monotonic()
-            found = self._spawn.expect(patterns, timeout=min(max(left, 0.1), ASK_AGAIN))
+            found = self._spawn.expect(patterns, timeout=min(max(left, 0.1), REMIND))
             if found == 0:
                 self._panicked(what)
             if found == 1:
@@ -154,8 +173,7 @@ class Console:
                 return
             if time.monotonic() >= deadline:
                 raise self._timed_out(what, timeout)
-            if ask:
-                self._send(f"{ask}\n")
+            remind()
 
     def _panicked(self, what: str) -> None:
         line = str(self._spawn.after).strip()
@@ -182,17 +200,24 @@ class Console:
         )
 
     def _kernel_answers(self) -> bool:
-        self._log.note("timeout: SysRq w, to see whether the kernel is alive")
-        try:
-            self._qmp.send_break("console")
-        except QmpError:
+        if not self._ask_for_blocked():
             return False
-        self._send("w")
         answers: list[Expected] = [pexpect.EOF, pexpect.TIMEOUT, r"sysrq: Show Blocked State"]
         alive = self._spawn.expect(answers, timeout=SYSRQ_ANSWER) == 2
         if alive:  # let it finish its list
             self._spawn.expect([pexpect.EOF, pexpect.TIMEOUT], timeout=SYSRQ_LIST)
         return alive
+
+    def _ask_for_blocked(self) -> bool:
+        """Press SysRq w: the kernel, if it lives, lists its blocked tasks. QEMU may have gone."""
+        self._log.note("no end yet: SysRq w, to see whether the kernel is alive")
+        self._asked += 1
+        try:
+            self._qmp.send_break("console")
+        except QmpError:
+            return False
+        self._send("w")
+        return True
 
 
 def parse_frame(identity: str, text: str, status: int, checksum: str) -> Answer | None:

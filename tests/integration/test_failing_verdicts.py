@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from boot import console
+from boot.console import Console
 from boot.outcome import Outcome
 from boot.trace import Memory
 from kernel.external import build_module
@@ -127,6 +129,22 @@ def test_a_command_that_does_not_end_is_a_timeout(lab: Lab, during: Callable[[Ac
     verdict = lab.verify(inputs)
     assert verdict.outcome is Outcome.TIMEOUT
     assert "Show Blocked State" in (inputs.folder / "console.log").read_text()
+
+
+def test_a_guest_that_is_slow_to_power_off_gets_a_sysrq(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send = Console.send
+    monkeypatch.setattr(console, "REMIND", 2.0)
+    monkeypatch.setattr(
+        Console, "send", lambda self, line: send(self, line.replace("bye ", "bye sleep 5; "))
+    )
+    inputs = lab.inputs()
+    verdict = lab.verify(inputs)
+    assert verdict.outcome is Outcome.PASSED
+    assert "sysrq: Show Blocked State" in (inputs.folder / "console.log").read_text()
+    (down,) = (item for item in verdict.results if item.title == "power-off ends QEMU")
+    assert "it got a SysRq" in down.detail
 
 
 def test_a_frozen_guest_is_a_hang(lab: Lab, during: Callable[[Act], None]) -> None:

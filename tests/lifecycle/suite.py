@@ -181,9 +181,9 @@ class Suite:
         return check_leaks(bench)
 
     def _power_off(self, bench: Bench) -> str:
-        power_off(bench.guest, self._limits.shutdown)
+        seen = power_off(bench.guest, self._limits.shutdown)
         check_whole_log(bench, self._inputs.artifacts.release)
-        return ""
+        return seen
 
 
 class _Runner:

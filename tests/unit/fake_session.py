@@ -41,6 +41,7 @@ class FakeGuest:
         events: the trace events that were switched.
         commands: what was run.
         code: QEMU's exit code.
+        reminded: power-off takes a SysRq.
     """
 
     answers: dict[str, str | tuple[int, str] | Callable[[], str]] = field(default_factory=dict)
@@ -53,6 +54,7 @@ class FakeGuest:
     code: int = 0
     copies: int = 1 << 30  # bytes that each look at the drives finds copied since the last one
     copied: int = 0
+    reminded: bool = False
 
     def run(self, command: str, timeout: float) -> Answer:
         assert timeout > 0
@@ -69,9 +71,10 @@ class FakeGuest:
     def send(self, line: str) -> None:
         self.commands.append(line)
 
-    def drain(self, timeout: float) -> None:
+    def drain(self, timeout: float) -> bool:
         assert timeout > 0
         self.lines.append(self.last_words)
+        return self.reminded
 
     def wait_exit(self) -> int:
         return self.code

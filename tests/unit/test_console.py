@@ -23,7 +23,7 @@ KERNEL = b"[   12.345678] nvme nvme0: 2/0/0 default/read/poll queues\r\n"
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Wait fractions of seconds where the real guest gets several."""
-    for name in ("ASK_AGAIN", "SYSRQ_ANSWER", "SYSRQ_LIST", "AFTER_PANIC"):
+    for name in ("REMIND", "SYSRQ_ANSWER", "SYSRQ_LIST", "AFTER_PANIC"):
         monkeypatch.setattr(console, name, 0.2)
 
 
@@ -251,8 +251,18 @@ def test_drain(tmp_path: Path) -> None:
     with far_end(tmp_path) as far:
         far.say("[ 1.0] reboot: Power down")
         far.die()
-        far.guest.drain(1)
+        assert not far.guest.drain(1)
         assert far.log.lines == ["[ 1.0] reboot: Power down"]
+
+
+def test_drain_reminds_a_guest_that_sleeps_on(tmp_path: Path) -> None:
+    def wake() -> None:
+        far.say("[ 1.0] sysrq: Show Blocked State", "[ 1.1] reboot: Power down")
+        far.die()
+
+    with far_end(tmp_path, wake) as far:
+        assert far.guest.drain(5)
+        assert far.log.lines[-1] == "[ 1.1] reboot: Power down"
 
 
 @pytest.mark.parametrize(

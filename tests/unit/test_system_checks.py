@@ -305,9 +305,14 @@ def test_devices_left_behind(guest: FakeGuest) -> None:
 
 
 def test_shutdown(guest: FakeGuest) -> None:
-    passes(system_checks.shutdown, guest)
+    assert system_checks.shutdown(session_on("switch-q35", guest)) == "QEMU ended with 0"
     (command,) = guest.commands
     assert command.startswith("run bye poweroff")
+
+
+def test_a_shutdown_that_a_sysrq_ended_says_so(guest: FakeGuest) -> None:
+    said = system_checks.shutdown(session_on("switch-q35", replace(guest, reminded=True)))
+    assert "it got a SysRq" in said
 
 
 @pytest.mark.parametrize(
