@@ -335,7 +335,8 @@ def task_downloads() -> Task:
 def task_test() -> Iterator[Task]:
     """run all tests, the fast ones first"""
     python = [sys.executable, "-m"]
-    pytest = [*python, "pytest", "-m"]
+    # Side by side, for a guest or a compiler seldom keeps more than one processor busy.
+    pytest = [*python, "pytest", f"--numprocesses={SELECTED.settings.jobs}", "-m"]
     steps: dict[str, tuple[str, list[str], list[str]]] = {
         "lint": ("ruff: rules", [*python, "ruff", "check", "."], []),
         "format": ("ruff: format", [*python, "ruff", "format", "--check", "."], []),

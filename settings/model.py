@@ -110,7 +110,12 @@ SETTINGS = (
         choice("auto", "kvm", "tcg"),
     ),
     Setting("cpu", "", "QEMU CPU model instead of the topology's, e.g. EPYC", one_word),
-    Setting("jobs", str(os.cpu_count() or 1), "parallel jobs of a kernel build", positive),
+    Setting(
+        "jobs",
+        str(os.cpu_count() or 1),
+        "parallel jobs of a kernel build, and of the tests",
+        positive,
+    ),
     Setting("keep", "no", "yes: `doit boot` keeps the drive images for the next boot", flag),
     Setting("gdb", "no", "yes: `doit boot` waits for gdb before the first instruction", flag),
     Setting(

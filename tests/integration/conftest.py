@@ -2,8 +2,10 @@
 
 import json
 import os
+import shutil
+import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,7 +20,7 @@ from host.lock import locked
 from kernel import suites
 from kernel.kbuild import Kbuild
 from kernel.source import read_record
-from settings.paths import COMPAT, CONFIGS, Workspace, accel_cache
+from settings.paths import COMPAT, CONFIGS, PROJECT, Workspace, accel_cache
 from tests.task import SETTINGS_VARIABLE, WORKSPACE_VARIABLE
 from verify import run
 from verify.plan import image_checks
@@ -143,6 +145,45 @@ def after(monkeypatch: pytest.MonkeyPatch) -> Callable[[Act], None]:
         )
 
     return insert
+
+
+def git(*words: str, cwd: Path) -> str:
+    """Run git as on a machine where nobody has configured it; return what it prints."""
+    environment = {
+        **os.environ,
+        "GIT_CONFIG_GLOBAL": os.devnull,
+        "GIT_CONFIG_NOSYSTEM": "1",
+    }
+    identity = ("-c", "user.name=tests", "-c", "user.email=tests@localhost")
+    done = subprocess.run(
+        ["git", *identity, *words],
+        cwd=cwd,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Iterator[Path]:
+    """Return a clone of the project as it stands, committed or not; it is gone after the test.
+
+    It comes from a repository of its own, so that the project need not be one, and need not
+    belong to whoever runs the tests.
+    """
+    origin, clone = tmp_path / "origin", tmp_path / "clone"
+    git("init", "--quiet", str(origin), cwd=tmp_path)
+    of_project = (f"--git-dir={origin / '.git'}", f"--work-tree={PROJECT}")
+    git(*of_project, "add", "--all", cwd=PROJECT)
+    git(*of_project, "commit", "--quiet", "--message=as it stands", cwd=PROJECT)
+    git("clone", "--quiet", str(origin), str(clone), cwd=tmp_path)
+    try:
+        yield clone
+    finally:
+        shutil.rmtree(clone)  # a whole kernel build
 
 
 def _print(result: Result) -> None:

@@ -138,11 +138,9 @@ def test_boot_sh_needs_nothing_but_qemu_and_a_shell(moved: Path, only_qemu: dict
 
 
 def test_a_comment_in_the_module_changes_the_module_and_what_holds_it(
-    bundle: Path, tmp_path: Path
+    bundle: Path, clone: Path
 ) -> None:
     """Rebuild the bundle elsewhere from its manifest, with one input changed."""
-    clone = tmp_path / "clone"
-    subprocess.run(["git", "clone", "-q", str(PROJECT), str(clone)], check=True)
     source = clone / "p2pmem-pci/p2pmem_main.c"
     source.write_text(f"/* A remark. */\n{source.read_text()}")
     given = f"manifest={bundle / 'image' / manifest.NAME}"

@@ -1,15 +1,13 @@
 """Every command of the CI workflows, in a clean clone, with what the services would set."""
 
 import os
-import shutil
-import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from host.process import output_of, run_logged
-from settings.paths import PROJECT, downloads_dir
+from settings.paths import downloads_dir
+from tests.integration.conftest import git
 from tests.workflows import Step, steps
 
 pytestmark = pytest.mark.kernel
@@ -19,45 +17,6 @@ pytestmark = pytest.mark.kernel
 RUN_ELSEWHERE = {"./doit test", "./doit reproduce"}
 # Of whoever runs these tests; a service knows nothing of them.
 NOT_OF_A_SERVICE = ("P2PLAB_", "PYTEST_", "CCACHE_", "GITHUB_", "CI_", "VIRTUAL_ENV")
-
-
-def git(*words: str, cwd: Path) -> str:
-    """Run git as on a machine where nobody has configured it; return what it prints."""
-    environment = {
-        **os.environ,
-        "GIT_CONFIG_GLOBAL": os.devnull,
-        "GIT_CONFIG_NOSYSTEM": "1",
-    }
-    identity = ("-c", "user.name=tests", "-c", "user.email=tests@localhost")
-    done = subprocess.run(
-        ["git", *identity, *words],
-        cwd=cwd,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
-@pytest.fixture
-def clone(tmp_path: Path) -> Iterator[Path]:
-    """Return a clone of the project as it stands, committed or not; it is gone after the test.
-
-    It comes from a repository of its own, so that the project need not be one, and need not
-    belong to whoever runs the tests.
-    """
-    origin, clone = tmp_path / "origin", tmp_path / "clone"
-    git("init", "--quiet", str(origin), cwd=tmp_path)
-    of_project = (f"--git-dir={origin / '.git'}", f"--work-tree={PROJECT}")
-    git(*of_project, "add", "--all", cwd=PROJECT)
-    git(*of_project, "commit", "--quiet", "--message=as it stands", cwd=PROJECT)
-    git("clone", "--quiet", str(origin), str(clone), cwd=tmp_path)
-    try:
-        yield clone
-    finally:
-        shutil.rmtree(clone)  # a whole kernel build
 
 
 def restore_caches(clone: Path) -> None:
