@@ -43,6 +43,8 @@ DEVICES = (
     "-object", "memory-backend-ram,id=late,size=64M,share=on",
 )  # fmt: skip
 CMBSZ, CMBMSC = 0x3C, 0x50
+FUNCTION = f"/sys/bus/pci/devices/{DRIVE}"
+RESET = f"echo flr > {FUNCTION}/reset_method; echo 1 > {FUNCTION}/reset"
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,7 @@ class Machine:
     def take_over(self) -> None:
         """Unbind the drive from nvme and give it to the module."""
         self.run(f"echo {DRIVE} > /sys/bus/pci/drivers/nvme/unbind")
-        self.run(f"echo p2pmem_pci > /sys/bus/pci/devices/{DRIVE}/driver_override")
+        self.run(f"echo p2pmem_pci > {FUNCTION}/driver_override")
         self.run(f"echo {DRIVE} > {DRIVER}/bind")
 
 
@@ -306,6 +308,10 @@ def talkative(
         ("readl(regs + NVME_REG_CMBSZ)", "said_size"),
         ("readl(regs + NVME_REG_CMBLOC)", "said_place"),
         ("\tbase = pci_bus_address(", "\tbase = said_base ?: pci_bus_address("),
+        (
+            "\tp2pmem_cmb_write(cmb, cmb->control);",
+            "\tp2pmem_cmb_write(cmb, said_base ? said_base | 3 : cmb->control);",
+        ),
     )
     build_module(kbuild, copy, folder / "out", folder / "log")
     with booted(workspace, folder, folder / "out/p2pmem_pci.ko") as machine:
@@ -319,6 +325,8 @@ def talkative(
 SAID_SIZE = "/sys/module/p2pmem_pci/parameters/said_size"
 SAID_PLACE = "/sys/module/p2pmem_pci/parameters/said_place"
 SAID_BASE = "/sys/module/p2pmem_pci/parameters/said_base"
+# From here the memory would go beyond 2^64. QEMU refuses that, and any other address from then on.
+IMPOSSIBLE = (1 << 64) - 4096
 
 
 def cmbsz(size: int, unit: int = 2, uses: int = 0b11000) -> int:
@@ -378,10 +386,18 @@ def test_memory_is_where_the_controller_says(
     talkative.run(f"echo {DRIVE} > {DRIVER}/unbind")
 
 
-def test_a_controller_that_refuses_the_address_has_no_memory(talkative: Machine) -> None:
-    """QEMU refuses one from which the memory would go beyond 2^64, and any other from then on."""
+def test_a_controller_that_refuses_the_address_after_a_reset_is_told_of(talkative: Machine) -> None:
     talkative.run(f"echo {cmbsz(16)} > {SAID_SIZE}; echo {cmbloc(2)} > {SAID_PLACE}")
-    talkative.run(f"echo {(1 << 64) - 4096} > {SAID_BASE}")
+    talkative.run(f"echo {DRIVE} > {DRIVER}/bind; echo {IMPOSSIBLE} > {SAID_BASE}")
+    talkative.run(f"dmesg -c >/dev/null; {RESET}")
+    said = "controller memory buffer stays off after a reset: its address is refused (CMBSTS.CBAI)"
+    assert f"p2pmem_pci {DRIVE}: {said}" in talkative.run("dmesg")
+    talkative.run(f"echo 0 > {SAID_BASE}; {RESET}; echo {DRIVE} > {DRIVER}/unbind")
+
+
+def test_a_controller_that_refuses_the_address_has_no_memory(talkative: Machine) -> None:
+    talkative.run(f"echo {cmbsz(16)} > {SAID_SIZE}; echo {cmbloc(2)} > {SAID_PLACE}")
+    talkative.run(f"echo {IMPOSSIBLE} > {SAID_BASE}")
     answer, said = talkative.refused(f"echo {DRIVE} > {DRIVER}/bind")
     assert answer == "No such device or address"
     assert said == [
