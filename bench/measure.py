@@ -7,6 +7,7 @@ from statistics import median
 from typing import Any
 
 from bench.plan import BASE, SIZES, Amount, Memory, Plan, Variant, amount, variants
+from boot.qemu import namespace
 from verify.check import CheckFailed
 from verify.session import Session
 from verify.tool_report import json_objects
@@ -125,7 +126,7 @@ def _require_copied(
     session: Session, command: str, before: dict[str, tuple[int, int]], length: int
 ) -> None:
     """A program that does less than it was told to is fast, and ends with 0."""
-    source, destination = (f"nvme-{drive.serial}" for drive in session.topology.drives)
+    source, destination = (namespace(drive.serial) for drive in session.topology.drives)
     now = session.guest.qmp.moved()
     read = now[source][0] - before[source][0]
     written = now[destination][1] - before[destination][1]

@@ -111,18 +111,41 @@ def _ports(topology: Topology) -> list[str]:
     return words
 
 
+def controller(serial: str) -> str:
+    """Return QEMU's id of the PCI function of a drive."""
+    return f"nvme-{serial}"
+
+
+def subsystem(serial: str) -> str:
+    """Return QEMU's id of what holds a drive's namespace; it stays when the function is unplugged.
+
+    Without it a namespace with an ID of its own cannot be plugged in again: QEMU gives it to each
+    function that joins the subsystem, and takes none for a function alone while the guest runs.
+    """
+    return f"subsystem-{serial}"
+
+
+def namespace(serial: str) -> str:
+    """Return QEMU's id of what has the data of a drive."""
+    return f"namespace-{serial}"
+
+
 def _drives(topology: Topology, images: Mapping[str, Path | None]) -> list[str]:
     words = []
-    for drive in topology.drives:
-        serial = drive.serial
+    for nsid, serial in topology.namespaces.items():
+        drive = topology.drive(serial)
         image = _image(drive, images[serial])
         words += ["-drive", f"if=none,id=image-{serial},format=raw,{image}"]
         cmb = f",cmb_size_mb={drive.cmb_mib}" if drive.cmb_mib else ""
         words += [
+            "-device", f"nvme-subsys,id={subsystem(serial)}",
             "-device",
-            f"nvme,id=nvme-{serial},{_place(topology, drive)},drive=image-{serial},"
+            f"nvme,id={controller(serial)},{_place(topology, drive)},subsys={subsystem(serial)},"
             f"serial={serial}{cmb}",
-        ]
+            "-device",
+            f"nvme-ns,id={namespace(serial)},bus={controller(serial)},drive=image-{serial},"
+            f"nsid={nsid}",
+        ]  # fmt: skip
     return words
 
 

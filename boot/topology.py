@@ -210,6 +210,14 @@ class Topology:
         of_cards = (card.provider for card in self.cards)
         return (*(item for item in of_drives if item), *of_cards)
 
+    @property
+    def namespaces(self) -> dict[int, str]:
+        """The drive, by its serial, that each namespace ID belongs to: no two have the same.
+
+        Drives of their own would all have 1, and a command names the namespace and no drive.
+        """
+        return {number: drive.serial for number, drive in enumerate(self.drives, 1)}
+
     def children(self, parent: str) -> list[Item]:
         """Return what sits directly below a port (or the root bus, ``""``), by slot."""
         below = [item for item in self.items if item.parent == parent]

@@ -4,11 +4,11 @@ import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from boot.console import Answer
 from boot.listing import expected_functions
 from boot.machine import Guest
+from boot.qemu import namespace
 from boot.topology import MODULE, Nvme, Topology
 from tests.lifecycle.limits import Limits
 from verify.check import CheckFailed, require
@@ -68,7 +68,6 @@ class Bench:
         guest: console, QMP and log.
         topology: its PCI tree: the memory of the first drive is used, the second does DMA to it.
         limits: how long things may take.
-        images: the image of each drive, by serial.
         before: the state that every case has to leave behind.
         now: the state when it was last looked at; between cases, what it is.
         known: kernel messages that were excused, each with the reason.
@@ -79,7 +78,6 @@ class Bench:
     guest: Guest
     topology: Topology
     limits: Limits
-    images: dict[str, Path]
     before: State = field(default_factory=lambda: State({}, {}))
     now: State = field(default_factory=lambda: State({}, {}))
     known: list[str] = field(default_factory=list)
@@ -165,14 +163,14 @@ class Bench:
         """Let QEMU limit the rate of a drive, or not (0); requests that wait then go on."""
         self.guest.qmp.execute(
             "block_set_io_throttle",
-            id=f"nvme-{drive.serial}",
+            id=namespace(drive.serial),
             bps=bytes_per_second,
             **dict.fromkeys(("bps_rd", "bps_wr", "iops", "iops_rd", "iops_wr"), 0),
         )
 
     @contextmanager
     def throttled(self, drive: Nvme, bytes_per_second: int) -> Iterator[None]:
-        """Limit the rate of a drive for a block; one that was plugged in since has no limit."""
+        """Limit the rate of a drive for a block, also if it is plugged in again meanwhile."""
         self.throttle(drive, bytes_per_second)
         yield
         self.throttle(drive, UNLIMITED)

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from boot.qemu import controller, subsystem
 from boot.qmp import QmpError
 from tests.lifecycle.bench import PROGRAM, SYSFS, Bench
 from verify.check import CheckFailed, require
@@ -131,24 +132,19 @@ def _reset_function(bench: Bench, _holder: str) -> list[str]:
 
 
 def _unplug(bench: Bench) -> None:
-    bench.guest.qmp.execute("device_del", id=f"nvme-{bench.provider.serial}")
+    bench.guest.qmp.execute("device_del", id=controller(bench.provider.serial))
 
 
 def _plug(bench: Bench) -> None:
     drive = bench.provider
-    _await_ejected(bench, f"nvme-{drive.serial}")
-    node = f"again-{drive.serial}"
-    known = bench.guest.qmp.execute("query-named-block-nodes")
-    if node not in [item["node-name"] for item in known]:
-        image = {"driver": "file", "filename": str(bench.images[drive.serial])}
-        bench.guest.qmp.execute("blockdev-add", **{"node-name": node, "driver": "raw"}, file=image)
+    _await_ejected(bench, controller(drive.serial))
     bench.guest.qmp.execute(
         "device_add",
         driver="nvme",
-        id=f"nvme-{drive.serial}",
+        id=controller(drive.serial),
         bus=drive.parent,
         addr=f"{drive.addr:#x}",
-        drive=node,
+        subsys=subsystem(drive.serial),
         serial=drive.serial,
         cmb_size_mb=drive.cmb_mib,
     )

@@ -148,7 +148,6 @@ class Suite:
                 guest,
                 self._inputs.topology,
                 self._limits,
-                dict(self._images()),
                 module=self._inputs.artifacts.module,
             )
             booted = run.one(BOOT, 0, lambda: self._prepare(bench), bench)
@@ -164,11 +163,6 @@ class Suite:
                     return
             yield run.one(LEAKS, 0, lambda: self._last_look(bench), bench)
             yield run.one(DOWN, 0, lambda: self._power_off(bench), bench)
-
-    def _images(self) -> Iterator[tuple[str, Path]]:
-        for serial, path in self._vm.drives.items():
-            assert path is not None
-            yield serial, path
 
     def _prepare(self, bench: Bench) -> str:
         bench.guest.console.wait_ready(self._limits.boot)

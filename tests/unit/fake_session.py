@@ -9,6 +9,7 @@ from boot.console import Answer, Console
 from boot.console_log import ConsoleLog
 from boot.machine import Guest
 from boot.policy import Processor
+from boot.qemu import namespace
 from boot.qmp import Bar, Qmp
 from boot.topology import load_topology
 from boot.trace import TraceReader
@@ -84,7 +85,7 @@ class FakeGuest:
 
     def moved(self) -> dict[str, tuple[int, int]]:
         self.copied += self.copies
-        return dict.fromkeys((f"nvme-{ONE}", f"nvme-{TWO}"), (self.copied, self.copied))
+        return dict.fromkeys((namespace(ONE), namespace(TWO)), (self.copied, self.copied))
 
     def bars(self) -> list[Bar]:
         return self.known_bars

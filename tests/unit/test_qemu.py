@@ -46,13 +46,17 @@ GOLDEN = [
     "-device", "xio3130-downstream,id=downstream0,bus=upstream,addr=0x0,chassis=3,slot=3",
     "-device", "xio3130-downstream,id=downstream1,bus=upstream,addr=0x1,chassis=4,slot=4",
     "-drive", "if=none,id=image-d00d0001,format=raw,file=/d/1.img",
+    "-device", "nvme-subsys,id=subsystem-d00d0001",
     "-device",
-    "nvme,id=nvme-d00d0001,bus=downstream0,addr=0x0,drive=image-d00d0001,"
+    "nvme,id=nvme-d00d0001,bus=downstream0,addr=0x0,subsys=subsystem-d00d0001,"
     "serial=d00d0001,cmb_size_mb=16",
+    "-device", "nvme-ns,id=namespace-d00d0001,bus=nvme-d00d0001,drive=image-d00d0001,nsid=1",
     "-drive", "if=none,id=image-d00d0002,format=raw,file=/d/a,,b/2.img",
+    "-device", "nvme-subsys,id=subsystem-d00d0002",
     "-device",
-    "nvme,id=nvme-d00d0002,bus=downstream1,addr=0x0,drive=image-d00d0002,"
+    "nvme,id=nvme-d00d0002,bus=downstream1,addr=0x0,subsys=subsystem-d00d0002,"
     "serial=d00d0002,cmb_size_mb=16",
+    "-device", "nvme-ns,id=namespace-d00d0002,bus=nvme-d00d0002,drive=image-d00d0002,nsid=2",
 ]  # fmt: skip
 
 
