@@ -31,7 +31,7 @@ def check_log(bench: Bench, release: str) -> None:
     """
     lines = bench.guest.log.lines[bench.looked :]
     bench.looked += len(lines)
-    for found in examine(lines, release):
+    for found in examine(lines, release, bench.module):
         if found.known is None:
             raise Complained(found.complaint)
         bench.known.append(found.known.name)
@@ -43,7 +43,7 @@ def check_whole_log(bench: Bench, release: str) -> None:
     Raises:
         Complained: a report that was excused by its first lines is not by all of them.
     """
-    for found in examine(bench.guest.log.lines, release):
+    for found in examine(bench.guest.log.lines, release, bench.module):
         if found.known is None:
             raise Complained(found.complaint)
 
