@@ -4,7 +4,8 @@ QEMU's nvme model (hw/nvme/ctrl.c) traces one ``pci_nvme_read`` or ``pci_nvme_wr
 and then one ``pci_nvme_map_addr`` for each piece of memory that the command moves data to or
 from. If that piece lies in the controller's own CMB, ``pci_nvme_map_addr_cmb`` follows at once;
 an address in another function's BAR is peer-to-peer DMA; anything else is host RAM. The BARs come
-from QEMU too, not from the guest.
+from QEMU too, not from the guest. Of the drive a line has but the namespace, and of a controller
+nothing: so no two drives have a namespace with the same ID (``Topology.namespaces``).
 
 Single accesses (``memory_region_ops_*``) are traced only where QEMU emulates the memory: a CMB. The
 memory of ivshmem-plain is RAM of the host, which QEMU's devices copy to and from without such a
@@ -13,7 +14,7 @@ call, and that of pci-testdev is answered by nobody. There the addresses are all
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
@@ -34,7 +35,7 @@ REGION_EVENTS = ("memory_region_ops_read", REGION_WRITE)
 CMB_REGION = "nvme-cmb"  # as named in hw/nvme/ctrl.c:nvme_init_cmb
 
 COMMAND = re.compile(r"pci_nvme_(admin_cmd|io_cmd|read|write)\b")
-DATA = re.compile(r"pci_nvme_(read|write)\b.* nlb (\d+) count (\d+) lba 0x([0-9a-f]+)")
+DATA = re.compile(r"pci_nvme_(read|write)\b.* nsid (\d+) nlb (\d+) count (\d+) lba 0x([0-9a-f]+)")
 MAP = re.compile(r"pci_nvme_map_addr(_cmb)? addr 0x([0-9a-f]+) len (\d+)")
 REGION = re.compile(
     r"memory_region_ops_(read|write) cpu (-?\d+) .* addr 0x([0-9a-f]+) .* size (\d+) "
@@ -56,6 +57,7 @@ class Transfer:
     """One piece of one NVMe command's data.
 
     Attributes:
+        drive: serial of the drive that moves it; empty for a namespace of no known drive.
         command: ``read`` (drive to memory) or ``write`` (memory to drive).
         memory: where the memory is.
         provider: BDF of the function whose BAR it is; empty for host RAM.
@@ -64,6 +66,7 @@ class Transfer:
         place: of the data on the drive, in bytes.
     """
 
+    drive: str
     command: str
     memory: Memory
     provider: str
@@ -72,13 +75,20 @@ class Transfer:
     place: int
 
 
-def transfers(lines: Iterable[str], bars: Iterable[Bar]) -> Iterator[Transfer]:
+Way = tuple[str, str, Memory, str]  # drive, command, memory and provider
+Sums = Counter[Way]  # bytes
+
+
+def transfers(
+    lines: Iterable[str], bars: Iterable[Bar], namespaces: Mapping[int, str]
+) -> Iterator[Transfer]:
     """Return the data transfers of I/O commands in a trace, in order.
 
+    ``namespaces`` has the serial of the drive for each namespace ID.
     Data of admin commands (identify and the like) is left out: it is no data of a drive.
     """
     known = list(bars)
-    command, place = "", 0
+    following: Transfer | None = None
     pending: Transfer | None = None
     for line in lines:
         if "pci_nvme_" not in line:
@@ -91,21 +101,20 @@ def transfers(lines: Iterable[str], bars: Iterable[Bar]) -> Iterator[Transfer]:
             if pending:
                 yield replace(pending, memory=Memory.OWN)
             pending = None
-        elif mapped and command:
-            address, length = int(mapped[2], 16), int(mapped[3])
-            pending = _foreign(command, address, length, place, known)
-            place += length
+        elif mapped and following:
+            pending = _foreign(following, int(mapped[2], 16), int(mapped[3]), known)
+            following = replace(following, place=pending.place + pending.length)
         elif COMMAND.search(line):
-            command, place = _command(line)
+            following = _nothing_yet(line, namespaces)
     if pending:
         yield pending
 
 
-def total(moved: Iterable[Transfer]) -> Counter[tuple[str, Memory, str]]:
-    """Return bytes by command, memory and provider."""
-    sums: Counter[tuple[str, Memory, str]] = Counter()
+def total(moved: Iterable[Transfer]) -> Sums:
+    """Return bytes by drive, command, memory and provider."""
+    sums: Sums = Counter()
     for item in moved:
-        sums[item.command, item.memory, item.provider] += item.length
+        sums[item.drive, item.command, item.memory, item.provider] += item.length
     return sums
 
 
@@ -170,19 +179,21 @@ def options(log: Path) -> tuple[str, ...]:
     return tuple(words)
 
 
-def _command(line: str) -> tuple[str, int]:
-    """Return what a line begins: a read or write and its place on the drive, or no data at all."""
+def _nothing_yet(line: str, namespaces: Mapping[int, str]) -> Transfer | None:
+    """Return what a line begins, before anything is moved; None for a command without data."""
     found = DATA.search(line)
     if not found:
-        return "", 0
-    blocks, length, first = int(found[2]), int(found[3]), int(found[4], 16)
-    return found[1], first * (length // blocks) if blocks else 0
+        return None
+    drive = namespaces.get(int(found[2]), "")
+    blocks, length, first = int(found[3]), int(found[4]), int(found[5], 16)
+    place = first * (length // blocks) if blocks else 0
+    return Transfer(drive, found[1], Memory.RAM, "", 0, 0, place)
 
 
-def _foreign(command: str, address: int, length: int, place: int, bars: list[Bar]) -> Transfer:
+def _foreign(following: Transfer, address: int, length: int, bars: list[Bar]) -> Transfer:
     owner = _owner(address, bars)
     memory = Memory.PEER if owner else Memory.RAM
-    return Transfer(command, memory, owner, length, address, place)
+    return replace(following, memory=memory, provider=owner, length=length, address=address)
 
 
 def _owner(address: int, bars: list[Bar]) -> str:

@@ -8,12 +8,13 @@ import errno
 import json
 import re
 import shlex
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
 from boot.listing import expected_functions
 from boot.policy import MapType
-from boot.trace import Memory, Transfer, total, transfers
+from boot.trace import Memory, Sums, Transfer, Way, total
 from verify.check import CheckFailed, require
 from verify.copy_check import readable, refusal_line
 from verify.images import unchanged_since
@@ -162,7 +163,7 @@ def _found_out(session: Session, run: FioRun) -> str:
     command = fio_command(session, run, "--rw=read")
     session.trace.take()
     answer = session.guest.console.run(command, session.timeouts.copy)
-    moved = total(transfers(session.trace.take(), session.bars))
+    moved = total(session.transfers(session.trace.take()))
     error = _report(answer.output).get("error", 0)
     require(
         answer.status != 0 or error,
@@ -175,7 +176,7 @@ def _found_out(session: Session, run: FioRun) -> str:
     )
     # It ends with the first block that is wrong.
     require(
-        moved.keys() == {("read", Memory.PEER, session.function(run.provider).bdf)},
+        moved.keys() == {_way(session, run, "read")},
         f"QEMU traced {readable(session, moved)}, expected reads into the peer's memory alone",
     )
     return f"fio finds wrong what it reads back, as it must: {_words(answer.output)}"
@@ -210,7 +211,7 @@ def _fio(session: Session, run: FioRun, *mode: str) -> list[Transfer]:
     command = fio_command(session, run, *mode)
     session.trace.take()
     answer = session.guest.console.run(command, session.timeouts.copy)
-    moved = list(transfers(session.trace.take(), session.bars))
+    moved = session.transfers(session.trace.take())
     report = _report(answer.output)
     error = report.get("error", 0)
     require(
@@ -248,21 +249,25 @@ def require_peer_to_peer(
         CheckFailed: some did not, or something else was moved.
     """
     sums = total(moved)
-    bdf = session.function(run.provider).bdf
-    expected = {(command, Memory.PEER, bdf): run.length}
+    expected: Sums = Counter({_way(session, run, command): run.length})
     require(
         sums == expected,
-        f"QEMU traced {readable(session, sums)}, expected {run.length} bytes of {command} at "
-        f"{bdf}, and nothing else",
+        f"QEMU traced {readable(session, sums)}, expected {readable(session, expected)}, and "
+        "nothing else",
     )
     require_whole_range(run, {"write": "writing", "read": "reading"}[command], moved)
+
+
+def _way(session: Session, run: FioRun, command: str) -> Way:
+    """Return who moves the data of one phase, in which direction, and through whose memory."""
+    return run.client, command, Memory.PEER, session.function(run.provider).bdf
 
 
 def _refused(session: Session, run: FioRun, before: bytes) -> str:
     command = fio_command(session, run, "--rw=write", "--do_verify=0")
     session.trace.take()
     answer = session.guest.console.run(command, session.timeouts.copy)
-    moved = total(transfers(session.trace.take(), session.bars))
+    moved = total(session.transfers(session.trace.take()))
     error = _report(answer.output).get("error", 0)
     require(answer.status != 0 or error, "fio was content, but the kernel has to refuse this")
     require(

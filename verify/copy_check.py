@@ -13,12 +13,12 @@ from boot.trace import (
     REGION_EVENTS,
     REGION_WRITE,
     Memory,
+    Sums,
     Transfer,
     copy_window,
     device_accesses,
     processor_accesses,
     total,
-    transfers,
 )
 from verify.check import CheckFailed, require
 from verify.path import follow
@@ -35,8 +35,6 @@ REFUSED_MESSAGE = (
 )
 COUNT_ACCESSES_UP_TO = 4096  # bytes; a trace line for each 4 bytes is too much for more
 
-Sums = Counter[tuple[str, Memory, str]]
-
 
 def check_copy(session: Session, copy: Copy) -> str:
     """Do one copy and check that what happened is what the topology lets expect."""
@@ -45,7 +43,7 @@ def check_copy(session: Session, copy: Copy) -> str:
     session.trace.take()
     status, tool = _run_tool(session, copy)
     lines = session.trace.take()
-    moved = list(transfers(lines, session.bars))
+    moved = session.transfers(lines)
     record = CopyRecord(
         copy,
         {client: kind.value for client, kind in predicted.items()},
@@ -161,17 +159,19 @@ def _traced_as_expected(session: Session, copy: Copy, moved: list[Transfer]) -> 
     )
     through_ram = sum(item.length for item in window if item.memory is Memory.RAM)
     require(through_ram == 0, f"{through_ram} bytes went through host RAM during the copy")
+    follow(copy, moved)
     if copy.memory == "host":
         return f"{copy.length} bytes through host RAM, none peer to peer"
-    follow(copy, moved)
     return f"{kinds(session, window)} of {copy.length} copied"
 
 
 def _expected(session: Session, copy: Copy) -> Sums:
     """Return the bytes that QEMU has to move: seeding, reading, writing, reading back."""
-    times = 2 if copy.memory == "host" else 1
-    ram = dict.fromkeys((("read", Memory.RAM, ""), ("write", Memory.RAM, "")), times * copy.length)
-    return Counter(ram) + through_memory(session, copy)
+    ways = [(copy.source, "write"), (copy.destination, "read")]
+    if copy.memory == "host":
+        ways += [(copy.source, "read"), (copy.destination, "write")]
+    ram: Sums = Counter({(drive, way, Memory.RAM, ""): copy.length for drive, way in ways})
+    return ram + through_memory(session, copy)
 
 
 def through_memory(session: Session, copy: Copy) -> Sums:
@@ -181,7 +181,7 @@ def through_memory(session: Session, copy: Copy) -> Sums:
         return sums
     for command, client in (("read", copy.source), ("write", copy.destination)):
         memory = Memory.OWN if client == copy.provider else Memory.PEER
-        sums[command, memory, session.function(copy.provider).bdf] += copy.length
+        sums[client, command, memory, session.function(copy.provider).bdf] += copy.length
     return sums
 
 
@@ -240,7 +240,7 @@ def _refused(
         f"expected a refusal, but p2pmem-test ended with {status}, {tool.get('result')!r}",
     )
     sums = total(item for item in moved if item.memory is not Memory.OWN)
-    seeded: Sums = Counter({("write", Memory.RAM, ""): copy.length})
+    seeded: Sums = Counter({(copy.source, "write", Memory.RAM, ""): copy.length})
     traced, wanted = readable(session, sums), readable(session, seeded)
     require(sums == seeded, f"QEMU traced {traced} although the kernel refused, expected {wanted}")
     words = refusal_line(session, copy.provider, copy.source, copy.destination)
@@ -275,7 +275,7 @@ def kinds(session: Session, window: list[Transfer]) -> str:
 
 def _by_provider(sums: Sums, memory: Memory) -> Counter[str]:
     found: Counter[str] = Counter()
-    for (_command, kind, provider), length in sums.items():
+    for (_drive, _command, kind, provider), length in sums.items():
         if kind is memory:
             found[provider] += length
     return found
@@ -284,8 +284,8 @@ def _by_provider(sums: Sums, memory: Memory) -> Counter[str]:
 def readable(session: Session, sums: Sums) -> dict[str, int]:
     """Return bytes by words that are good for messages and reports."""
     words = {}
-    for (command, memory, provider), length in sorted(sums.items(), key=str):
+    for (drive, command, memory, provider), length in sorted(sums.items(), key=str):
         where = f" {session.called(provider)} {provider}" if provider else ""
         if length:
-            words[f"{command} {memory.value}{where}"] = length
+            words[f"{drive} {command} {memory.value}{where}"] = length
     return words

@@ -18,7 +18,7 @@ from dataclasses import replace
 
 from boot.console import Answer
 from boot.policy import MapType
-from boot.trace import Memory, Transfer, copy_window, total, transfers
+from boot.trace import Memory, Transfer, copy_window, total
 from verify.check import CheckFailed, require
 from verify.copy_check import (
     kinds,
@@ -69,7 +69,7 @@ def check_own_copy(session: Session, copy: Copy, reach: int) -> str:
     session.trace.take()
     answer = run_watched(session, copy, command)
     lines = session.trace.take()
-    moved = list(transfers(lines, session.bars))
+    moved = session.transfers(lines)
     word = _word(answer.output)
     record = CopyRecord(
         copy,

@@ -1,8 +1,10 @@
 """Follow every block of a copy through QEMU's DMA trace.
 
 Sums alone can be right for the wrong reason: as many bytes as expected may go through peer memory
-while the data takes another way. So each block that a drive writes must come from the very address
-to which the same block was read before, and from the same place of the other drive.
+while the data takes another way. So each block that the destination writes must come from the very
+address to which the source read the same block before, from the same place of it. And in a copy
+through host RAM each drive is read as much as it is written: only the order tells from where to
+where it went.
 """
 
 from typing import Protocol
@@ -28,18 +30,18 @@ class Range(Protocol):
 
 
 def follow(copy: Copy, moved: list[Transfer]) -> None:
-    """Check order, places and addresses of what was moved for a copy through peer memory.
+    """Check order and places of what was moved for a copy, and addresses in peer memory.
 
     Raises:
-        CheckFailed: a block went another way than drive, peer memory, drive.
+        CheckFailed: a block went another way than source, memory, destination.
     """
-    phases = [_phase(item) for item in moved]
+    ways = dict.fromkeys(f"{item.drive} {item.command}" for item in moved)
     require(
-        _in_order(phases),
-        f"seeding, copying and reading back are mixed: {', '.join(dict.fromkeys(phases))}",
+        _in_order([_phase(copy, item) for item in moved]),
+        f"seeding, copying and reading back are mixed: {', '.join(ways)}",
     )
     for phase in PHASES:
-        require_whole_range(copy, phase, [item for item in moved if _phase(item) == phase])
+        require_whole_range(copy, phase, _of_phase(copy, phase, moved))
     _require_written_as_read([item for item in moved if item.memory is not Memory.RAM])
 
 
@@ -47,17 +49,22 @@ def follow_window(copy: Copy, window: list[Transfer]) -> None:
     """Check places and addresses of what was moved between drives and peer memory alone.
 
     Raises:
-        CheckFailed: a block went another way than drive, peer memory, drive.
+        CheckFailed: a block went another way than source, peer memory, destination.
     """
     for phase in ("reading", "writing"):
-        require_whole_range(copy, phase, [item for item in window if _phase(item) == phase])
+        require_whole_range(copy, phase, _of_phase(copy, phase, window))
     _require_written_as_read(window)
 
 
-def _phase(item: Transfer) -> str:
-    if item.memory is Memory.RAM:
-        return "seeding" if item.command == "write" else "reading back"
-    return "reading" if item.command == "read" else "writing"
+def _of_phase(copy: Copy, phase: str, moved: list[Transfer]) -> list[Transfer]:
+    return [item for item in moved if _phase(copy, item) == phase]
+
+
+def _phase(copy: Copy, item: Transfer) -> str:
+    """Return what a drive is at; that there are but these two is known from the sums."""
+    if item.drive == copy.source:
+        return "seeding" if item.command == "write" else "reading"
+    return "writing" if item.command == "write" else "reading back"
 
 
 def _in_order(phases: list[str]) -> bool:

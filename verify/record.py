@@ -23,7 +23,7 @@ class CopyRecord:
         predicted: the kernel's expected decision for each client (source, destination).
         allowed: whether the kernel was expected to allow the copy.
         tool: the tool's own report (its JSON).
-        traced: bytes by "command memory provider" as QEMU traced them.
+        traced: bytes by "drive command memory provider" as QEMU traced them.
         remembers: whether what is read from the memory is what was written to it.
     """
 

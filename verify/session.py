@@ -1,5 +1,6 @@
 """What the checks of one verification share: the guest, and what has been learned about it."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from boot.listing import Function, expected_functions
@@ -7,7 +8,7 @@ from boot.machine import Guest
 from boot.policy import MapType, Processor, predict
 from boot.qmp import Bar
 from boot.topology import MODULE, Provider, Topology
-from boot.trace import TraceReader
+from boot.trace import TraceReader, Transfer, transfers
 from verify.check import CheckFailed
 from verify.drivers import at_boot, published
 from verify.images import Images
@@ -85,6 +86,10 @@ class Session:
         if answer.status != 0:
             raise CheckFailed(f"`{command}` ended with {answer.status}: {answer.output.strip()}")
         return answer.output
+
+    def transfers(self, lines: Iterable[str]) -> list[Transfer]:
+        """Return what drives moved, according to lines of the trace."""
+        return list(transfers(lines, self.bars, self.topology.namespaces))
 
     def function(self, name: str) -> Function:
         """Return the expected PCI function of a drive or port."""

@@ -118,4 +118,4 @@ def test_wrong_data_and_the_wrong_way_are_found(
     wrong, ram = by_title(verdict, Status.FAILED).values()
     assert "verify" in wrong
     assert "crc32c" in wrong
-    assert "QEMU traced {'write host RAM': 1048576}" in ram
+    assert "QEMU traced {'d00d0001 write host RAM': 1048576}" in ram

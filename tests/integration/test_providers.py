@@ -45,8 +45,8 @@ def test_memory_that_the_module_claims_by_itself(lab: Lab) -> None:
     for record in records:
         assert set(record.predicted.values()) == {"below a common upstream bridge"}
         length = record.copy.length
-        assert record.traced["read peer memory 0000:05:00.0"] == length
-        assert record.traced["write peer memory 0000:05:00.0"] == length
+        assert record.traced[f"{record.copy.source} read peer memory 0000:05:00.0"] == length
+        assert record.traced[f"{record.copy.destination} write peer memory 0000:05:00.0"] == length
     details = [text for title, text in ran(verdict, Status.PASSED).items() if "of shared" in title]
     assert all("proven by the addresses alone" in text for text in details)
 

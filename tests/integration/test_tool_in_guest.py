@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
@@ -19,7 +18,7 @@ from boot import trace
 from boot.artifacts import built_in
 from boot.drives import create_filled
 from boot.topology import load_topology
-from boot.trace import Memory, transfers
+from boot.trace import Memory, total
 from host.errors import LabError
 from kernel.external import build_module
 from kernel.kbuild import Kbuild
@@ -124,12 +123,15 @@ def test_io_uring_goes_peer_to_peer(bed: Bed) -> None:
     run = bed.tool(f"{bed.peer} --check -c 64 -s 64k -t 2 --iodepth 8")
     report = run.report
     assert (report["result"], report["engine"]) == ("match", "io_uring")
-    moved: Counter[tuple[str, Memory]] = Counter()
-    for item in transfers(bed.session.trace.take(), bed.session.bars):
-        moved[item.command, item.memory] += item.length
-    length = 64 * 64 * KIB
-    ways = [("write", Memory.RAM), ("read", Memory.OWN), ("write", Memory.PEER)]
-    assert moved == dict.fromkeys([*ways, ("read", Memory.RAM)], length)
+    source, destination = (drive.serial for drive in bed.session.topology.drives)
+    ways = [
+        (source, "write", Memory.RAM, ""),
+        (source, "read", Memory.OWN, bed.bdf(0)),
+        (destination, "write", Memory.PEER, bed.bdf(0)),
+        (destination, "read", Memory.RAM, ""),
+    ]
+    moved = bed.session.transfers(bed.session.trace.take())
+    assert total(moved) == dict.fromkeys(ways, 64 * 64 * KIB)
 
 
 def test_more_in_flight_than_one(bed: Bed) -> None:

@@ -1,6 +1,7 @@
 """One copy, judged by the tool's word and by QEMU's trace; each can be wrong by itself."""
 
 import json
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -25,12 +26,15 @@ REFUSAL = (
 )
 
 
-def moves(command: str, address: int, length: int, *, own: bool = False) -> list[str]:
-    """Return what QEMU traces of one command."""
-    number = "1" if command == "write" else "2"
+NSID = {ONE: 1, TWO: 2}
+
+
+def moves(drive: str, command: str, address: int, length: int, *, own: bool = False) -> list[str]:
+    """Return what QEMU traces of one command of a drive."""
+    number, nsid = "1" if command == "write" else "2", NSID[drive]
     lines = [
-        f"pci_nvme_io_cmd cid 1 nsid 0x1 sqid 1 opc 0x{number} opname 'NVME_NVM_CMD'",
-        f"pci_nvme_{command} cid 1 nsid 1 nlb {length // 512} count {length} lba 0x0",
+        f"pci_nvme_io_cmd cid 1 nsid {nsid:#x} sqid 1 opc 0x{number} opname 'NVME_NVM_CMD'",
+        f"pci_nvme_{command} cid 1 nsid {nsid} nlb {length // 512} count {length} lba 0x0",
         f"pci_nvme_map_addr addr {address:#x} len {length}",
     ]
     return [*lines, f"pci_nvme_map_addr_cmb addr {address:#x} len {length}"] if own else lines
@@ -51,11 +55,11 @@ def good_trace(copy: Copy) -> list[str]:
     memory = CMB[ONE] + 0x20000 if peer else RAM
     counted = peer and copy.length <= 4096
     return [
-        *moves("write", RAM, copy.length),
-        *moves("read", memory, copy.length, own=peer),
-        *moves("write", memory, copy.length),
+        *moves(copy.source, "write", RAM, copy.length),
+        *moves(copy.source, "read", memory, copy.length, own=peer),
+        *moves(copy.destination, "write", memory, copy.length),
         *(accesses("read", memory, copy.length) if counted else []),
-        *moves("read", RAM, copy.length),
+        *moves(copy.destination, "read", RAM, copy.length),
     ]
 
 
@@ -98,10 +102,10 @@ def test_good_copy_is_counted_access_by_access() -> None:
     (record,) = session.copies
     assert (record.copy, record.allowed) == (SMALL, True)
     assert record.traced == {
-        "read host RAM": 4096,
-        "read own CMB 0000:03:00.0": 4096,
-        "write host RAM": 4096,
-        "write peer CMB 0000:03:00.0": 4096,
+        f"{ONE} read own CMB 0000:03:00.0": 4096,
+        f"{ONE} write host RAM": 4096,
+        f"{TWO} read host RAM": 4096,
+        f"{TWO} write peer CMB 0000:03:00.0": 4096,
     }
 
 
@@ -121,27 +125,27 @@ def test_processor_that_puts_the_data_there(copy: Copy) -> None:
 
 
 def test_right_sums_on_the_wrong_path() -> None:
-    """The source is read through host RAM; it is read through its CMB too, but afterwards."""
+    """A processor has the data to be written; the source is read, too, but afterwards."""
     memory = CMB[ONE] + 0x20000
     trace = [
-        *moves("write", RAM, LARGE.length),
-        *moves("read", RAM, LARGE.length),
-        *moves("write", memory, LARGE.length),
-        *moves("read", memory, LARGE.length, own=True),
+        *moves(ONE, "write", RAM, LARGE.length),
+        *moves(TWO, "write", memory, LARGE.length),
+        *moves(ONE, "read", memory, LARGE.length, own=True),
+        *moves(TWO, "read", RAM, LARGE.length),
     ]
     session, _guest = prepared("switch-q35", LARGE, trace)
-    assert "seeding, copying and reading back are mixed" in failure(session, LARGE)
+    assert "which held nothing that was read before" in failure(session, LARGE)
 
 
 def test_good_copy_through_the_memory_of_the_destination() -> None:
     copy = replace(SMALL, provider=TWO)
     memory = CMB[TWO] + 0x20000
     trace = [
-        *moves("write", RAM, 4096),
-        *moves("read", memory, 4096),
+        *moves(ONE, "write", RAM, 4096),
+        *moves(ONE, "read", memory, 4096),
         *accesses("write", memory, 4096),
-        *moves("write", memory, 4096, own=True),
-        *moves("read", RAM, 4096),
+        *moves(TWO, "write", memory, 4096, own=True),
+        *moves(TWO, "read", RAM, 4096),
     ]
     session, _guest = prepared("switch-q35", copy, trace)
     assert "4096 bytes seen as device writes" in check_copy(session, copy)
@@ -185,9 +189,14 @@ def test_the_tool_is_not_content(status: int, tool: dict[str, object], words: st
 
 def test_match_that_went_through_host_memory() -> None:
     session, _guest = prepared("switch-q35", LARGE, good_trace(replace(LARGE, provider="")))
-    message = failure(session, LARGE)
-    assert "QEMU traced {'read host RAM': 524288, 'write host RAM': 524288}" in message
-    assert "expected {'read own CMB 0000:03:00.0': 262144, 'read host RAM': 262144" in message
+    in_ram = ", ".join(
+        f"'{drive} {way} host RAM': 262144" for drive in (ONE, TWO) for way in ("read", "write")
+    )
+    assert failure(session, LARGE) == (
+        f"QEMU traced {{{in_ram}}}, expected {{'{ONE} read own CMB 0000:03:00.0': 262144, "
+        f"'{ONE} write host RAM': 262144, '{TWO} read host RAM': 262144, "
+        f"'{TWO} write peer CMB 0000:03:00.0': 262144}}"
+    )
 
 
 def lines_of(trace: list[str], old: str, new: str) -> list[str]:
@@ -215,11 +224,11 @@ def test_memory_traffic_within_the_copy() -> None:
     """As many bytes as expected, but RAM was used between the two halves."""
     memory, half = CMB[ONE], LARGE.length // 2
     trace = [
-        *moves("write", RAM, LARGE.length),
-        *moves("read", memory, half, own=True),
-        *moves("read", RAM, LARGE.length),
-        *moves("read", memory, half, own=True),
-        *moves("write", memory, LARGE.length),
+        *moves(ONE, "write", RAM, LARGE.length),
+        *moves(ONE, "read", memory, half, own=True),
+        *moves(TWO, "read", RAM, LARGE.length),
+        *moves(ONE, "read", memory, half, own=True),
+        *moves(TWO, "write", memory, LARGE.length),
     ]
     session, _guest = prepared("switch-q35", LARGE, trace)
     assert "262144 bytes went through host RAM during the copy" in failure(session, LARGE)
@@ -227,11 +236,13 @@ def test_memory_traffic_within_the_copy() -> None:
 
 def test_extra_bytes_within_the_copy() -> None:
     good = good_trace(LARGE)
-    session, _guest = prepared("switch-q35", LARGE, good[:-3] + moves("read", RAM, 512) + good[-3:])
+    session, _guest = prepared(
+        "switch-q35", LARGE, good[:-3] + moves(TWO, "read", RAM, 512) + good[-3:]
+    )
     assert "QEMU traced" in failure(session, LARGE)
 
 
-@pytest.mark.parametrize("trace", [[], ["nonsense"], moves("write", RAM, LARGE.length)])
+@pytest.mark.parametrize("trace", [[], ["nonsense"], moves(ONE, "write", RAM, LARGE.length)])
 def test_trace_that_shows_no_copy(trace: list[str]) -> None:
     session, _guest = prepared("switch-q35", LARGE, trace)
     assert "QEMU traced" in failure(session, LARGE)
@@ -305,10 +316,10 @@ MISMATCH = {"result": "mismatch", "message": "byte 0 differs"}
 def through_card(copy: Copy) -> list[str]:
     """Return the trace of a copy through memory that is a peer to both drives."""
     return [
-        *moves("write", RAM, copy.length),
-        *moves("read", CARD, copy.length),
-        *moves("write", CARD, copy.length),
-        *moves("read", RAM, copy.length),
+        *moves(ONE, "write", RAM, copy.length),
+        *moves(ONE, "read", CARD, copy.length),
+        *moves(TWO, "write", CARD, copy.length),
+        *moves(TWO, "read", RAM, copy.length),
     ]
 
 
@@ -332,14 +343,47 @@ def test_memory_to_which_both_drives_are_peers() -> None:
     assert session.copies[0].predicted == dict.fromkeys(
         (ONE, TWO), "below a common upstream bridge"
     )
-    assert session.copies[0].traced[f"read peer memory {CARD_BDF}"] == 4096
+    assert session.copies[0].traced[f"{ONE} read peer memory {CARD_BDF}"] == 4096
+
+
+def swapped(trace: list[str]) -> list[str]:
+    """Return the trace of the same copy from the destination to the source."""
+    other = {"nsid 1 ": "nsid 2 ", "nsid 2 ": "nsid 1 "}
+    return [re.sub(r"nsid \d ", lambda found: other[found[0]], line) for line in trace]
+
+
+@pytest.mark.parametrize(
+    ("copy", "trace", "words"),
+    [
+        (
+            replace(SMALL, provider="shared"),
+            through_card(SMALL),
+            f"QEMU traced {{'{ONE} read host RAM': 4096, '{ONE} write peer memory {CARD_BDF}': "
+            f"4096, '{TWO} read peer memory {CARD_BDF}': 4096, '{TWO} write host RAM': 4096}}, "
+            f"expected {{'{ONE} read peer memory {CARD_BDF}': 4096,",
+        ),
+        (
+            replace(SMALL, memory="host", provider=""),
+            good_trace(replace(SMALL, provider="")),
+            "seeding, copying and reading back are mixed: "
+            f"{TWO} write, {TWO} read, {ONE} write, {ONE} read",
+        ),
+    ],
+    ids=["card", "host"],
+)
+def test_copy_from_the_destination_to_the_source(copy: Copy, trace: list[str], words: str) -> None:
+    """Each drive is a peer to the memory, or none is: only who reads and who writes tells it."""
+    session, _guest, _copy = beside_card("ivshmem", "shared", trace)
+    check_copy(session, copy)
+    session, _guest, _copy = beside_card("ivshmem", "shared", swapped(trace))
+    assert words in failure(session, copy)
 
 
 def test_match_that_never_saw_the_card() -> None:
     session, _guest, copy = beside_card("ivshmem", "shared", good_trace(SMALL))
     message = failure(session, copy)
-    assert "'read own CMB 0000:03:00.0': 4096" in message
-    assert f"expected {{'read peer memory {CARD_BDF}': 4096" in message
+    assert f"'{ONE} read own CMB 0000:03:00.0': 4096" in message
+    assert f"expected {{'{ONE} read peer memory {CARD_BDF}': 4096" in message
 
 
 def test_the_cmb_of_a_third_drive_is_seen_from_both_sides() -> None:
@@ -386,8 +430,8 @@ def test_mismatch_of_data_that_went_elsewhere() -> None:
 
 # --- refused --------------------------------------------------------------------------------
 
-SEED = moves("write", RAM, LARGE.length)
-OWN_HALF = moves("read", CMB[ONE], 65536, own=True)
+SEED = moves(ONE, "write", RAM, LARGE.length)
+OWN_HALF = moves(ONE, "read", CMB[ONE], 65536, own=True)
 REFUSED = {"result": "refused", "errno_name": "EREMOTEIO", "bytes": 0}
 
 
@@ -434,17 +478,17 @@ def test_not_refused(status: int, result: str) -> None:
     [
         [],
         OWN_HALF,
-        [*SEED, *moves("write", CMB[ONE], 512)],
-        [*SEED, *moves("read", CMB[TWO], 512)],
-        [*SEED, *moves("write", RAM, 512)],
-        [*SEED, *moves("read", RAM, 512)],
+        [*SEED, *moves(TWO, "write", CMB[ONE], 512)],
+        [*SEED, *moves(ONE, "read", CMB[TWO], 512)],
+        [*SEED, *moves(ONE, "write", RAM, 512)],
+        [*SEED, *moves(ONE, "read", RAM, 512)],
     ],
     ids=["nothing traced", "no seed", "peer write", "peer read", "RAM write", "RAM read"],
 )
 def test_refused_but_the_trace_does_not_fit(trace: list[str]) -> None:
     session, _guest = refused(trace)
     message = failure(session, LARGE)
-    assert "although the kernel refused, expected {'write host RAM': 262144}" in message
+    assert f"although the kernel refused, expected {{'{ONE} write host RAM': 262144}}" in message
 
 
 @pytest.mark.parametrize(

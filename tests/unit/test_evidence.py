@@ -19,7 +19,7 @@ VERDICT = {
             "chunks": 2,
             "chunk_size": 4096,
             "predicted": {"d1": "below a common upstream bridge"},
-            "traced_bytes": {"read own CMB 0000:03:00.0": 8192},
+            "traced_bytes": {"d00d0001 read own CMB 0000:03:00.0": 8192},
         }
     ],
 }
@@ -56,7 +56,7 @@ def test_what_is_kept(run: Path, tmp_path: Path) -> None:
     trace = json.loads((target / TRACE).read_text())
     assert trace["lines_by_event"] == {"pci_nvme_map_addr": 2, "pci_nvme_read": 1}
     assert trace["copies"][0]["bytes"] == 8192
-    assert trace["copies"][0]["traced_bytes"] == {"read own CMB 0000:03:00.0": 8192}
+    assert trace["copies"][0]["traced_bytes"] == {"d00d0001 read own CMB 0000:03:00.0": 8192}
     host = json.loads((target / HOST).read_text())
     assert host["qemu"] == "QEMU emulator version 7.2"
     assert host["settings"] == {"jobs": "3"}

@@ -39,9 +39,9 @@ def copied(folder: Path, destination: bytes | None, says: str) -> Session:
 
     def run() -> tuple[int, str]:
         guest.new_trace = [
-            *moves("write", RAM, COPY.length),
-            *moves("read", CARD, COPY.length),
-            *moves("write", CARD, COPY.length),
+            *moves(ONE, "write", RAM, COPY.length),
+            *moves(ONE, "read", CARD, COPY.length),
+            *moves(TWO, "write", CARD, COPY.length),
         ]
         session.images.put(ONE, 0, DATA)
         if destination is not None:
@@ -79,7 +79,8 @@ def test_own_tool_that_is_too_content(
 
 
 READS = [
-    line.replace("lba 0x0", f"lba {RUN.offset // 512:#x}") for line in moves("read", CARD, 65536)
+    line.replace("lba 0x0", f"lba {RUN.offset // 512:#x}")
+    for line in moves(RUN.client, "read", CARD, 65536)
 ]
 
 
@@ -93,10 +94,10 @@ READS = [
         (READS, 1, 'fio: I/O error\n{"jobs": [{"error": 5}]}', "ended with 1, error 5: fio: I/O"),
         ([], 1, 'verify: bad magic header\n{"jobs": [{"error": 84}]}', "QEMU traced {}, expected"),
         (
-            moves("read", RAM, 65536),
+            moves(RUN.client, "read", RAM, 65536),
             1,
             'verify: bad magic header\n{"jobs": [{"error": 84}]}',
-            "QEMU traced {'read host RAM': 65536}, expected reads into",
+            f"QEMU traced {{'{ONE} read host RAM': 65536}}, expected reads into",
         ),
     ],
 )
@@ -112,7 +113,7 @@ def test_fio_has_to_find_out_memory_that_does_not_remember(
             return status, says
         guest.new_trace = [
             line.replace("lba 0x0", f"lba {RUN.offset // 512:#x}")
-            for line in moves("write", CARD, RUN.length)
+            for line in moves(RUN.client, "write", CARD, RUN.length)
         ]
         session.images.put(ONE, RUN.offset, DATA * 8)
         return 0, json.dumps({"jobs": [{"error": 0, "write": {"io_bytes": RUN.length}}]})

@@ -8,8 +8,17 @@ from pathlib import Path
 
 import pytest
 
+from boot.qmp import Bar
 from tests.unit.fake_session import CMB, ONE, TWO, FakeGuest, session_on, sparse_images
-from tests.unit.test_copy_check import RAM, REFUSAL, moves
+from tests.unit.test_copy_check import (
+    CARD,
+    CARD_BDF,
+    RAM,
+    REFUSAL,
+    moves,
+    swapped,
+    through_card,
+)
 from verify.check import CheckFailed
 from verify.own_tool import all_compared, check_own_copy, for_own_tool, tool_command
 from verify.scenario import Copy, Scenario
@@ -26,10 +35,10 @@ def trace(copy: Copy) -> list[str]:
     """Return what QEMU traces of a tool that seeds twice, and reads nothing back."""
     peer = copy.memory != "host"
     return [
-        *moves("write", RAM, copy.length),
-        *moves("write", RAM, copy.length),
-        *moves("read", MEMORY if peer else RAM, copy.length, own=peer),
-        *moves("write", MEMORY if peer else RAM, copy.length),
+        *moves(ONE, "write", RAM, copy.length),
+        *moves(ONE, "write", RAM, copy.length),
+        *moves(ONE, "read", MEMORY if peer else RAM, copy.length, own=peer),
+        *moves(TWO, "write", MEMORY if peer else RAM, copy.length),
     ]
 
 
@@ -73,7 +82,7 @@ def lab(tmp_path: Path) -> Lab:
 def refusing(tmp_path: Path) -> Lab:
     lab = Lab(tmp_path, "root-ports")
     lab.guest.answers["dmesg"] = REFUSAL
-    lab.tool_does(moves("write", RAM, COPY.length), {ONE: DATA})
+    lab.tool_does(moves(ONE, "write", RAM, COPY.length), {ONE: DATA})
     return lab
 
 
@@ -153,10 +162,13 @@ def test_drives_that_are_not_the_same(lab: Lab, writes: dict[str, bytes], words:
     ("spoil", "words"),
     [
         (lambda lines: lines[:6], "QEMU traced {}, expected"),
-        (lambda lines: lines[:10], "QEMU traced {'read own CMB 0000:03:00.0': 8192}, expected"),
+        (
+            lambda lines: lines[:10],
+            f"QEMU traced {{'{ONE} read own CMB 0000:03:00.0': 8192}}, expected",
+        ),
         (lambda lines: [*lines[:10], *lines[3:6], *lines[10:]], "8192 bytes went through host RAM"),
         (
-            lambda lines: [*lines[:10], *moves("write", MEMORY + 8192, 8192)],
+            lambda lines: [*lines[:10], *moves(TWO, "write", MEMORY + 8192, 8192)],
             "which held nothing that was read before",
         ),
         (
@@ -164,7 +176,7 @@ def test_drives_that_are_not_the_same(lab: Lab, writes: dict[str, bytes], words:
             "which held nothing that was read before",
         ),
         (
-            lambda lines: [*lines, *moves("write", RAM, 4096)],
+            lambda lines: [*lines, *moves(TWO, "write", RAM, 4096)],
             "4096 bytes were written from host RAM after the copy through the memory of d00d0001",
         ),
         (
@@ -184,8 +196,25 @@ def test_data_that_went_another_way(
     assert words in lab.failure()
 
 
+def test_copy_from_the_destination_to_the_source(tmp_path: Path) -> None:
+    """The memory is a peer's to both drives, and in the end their data is the same."""
+    lab = Lab(tmp_path, "ivshmem")
+    copy = replace(COPY, provider="shared")
+    lab.session.bars = [*lab.session.bars, Bar(CARD_BDF, 2, CARD, 16 << 20)]
+    lab.session.nodes["shared"] = "/dev/p2pmem2"
+    lab.tool_does(through_card(copy), {ONE: DATA, TWO: DATA})
+    assert "host: the ranges are the same" in lab.check(copy)
+    lab.tool_does(swapped(through_card(copy)), {ONE: DATA, TWO: DATA})
+    assert lab.failure(copy) == (
+        f"QEMU traced {{'{ONE} write peer memory {CARD_BDF}': 8192, "
+        f"'{TWO} read peer memory {CARD_BDF}': 8192}}, expected "
+        f"{{'{ONE} read peer memory {CARD_BDF}': 8192, "
+        f"'{TWO} write peer memory {CARD_BDF}': 8192}}"
+    )
+
+
 def test_what_comes_after_the_copy_may_be_read(lab: Lab) -> None:
-    lab.tool_does([*trace(COPY), *moves("read", RAM, COPY.length)], {ONE: DATA, TWO: DATA})
+    lab.tool_does([*trace(COPY), *moves(TWO, "read", RAM, COPY.length)], {ONE: DATA, TWO: DATA})
     assert "host: the ranges are the same" in lab.check()
 
 
@@ -218,7 +247,7 @@ def test_refusal_is_the_kernels_word(refusing: Lab) -> None:
 @pytest.mark.parametrize(
     ("traced", "writes", "words"),
     [
-        (moves("write", MEMORY, 8192), {}, "although the kernel refused"),
+        (moves(ONE, "write", MEMORY, 8192), {}, "although the kernel refused"),
         ([], {TWO: DATA}, "was written all the same"),
     ],
 )

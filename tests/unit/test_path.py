@@ -16,21 +16,22 @@ CMB, RAM = 0xFD020000, 0x17C3000
 
 
 def seed(place: int = START, length: int = 16384) -> Transfer:
-    return Transfer("write", Memory.RAM, "", length, RAM, place)
+    return Transfer("d1", "write", Memory.RAM, "", length, RAM, place)
 
 
 def back(place: int = START, length: int = 16384) -> Transfer:
-    return Transfer("read", Memory.RAM, "", length, RAM, place)
+    return Transfer("d2", "read", Memory.RAM, "", length, RAM, place)
 
 
 def read(chunk: int, address: int = CMB) -> Transfer:
-    return Transfer("read", Memory.OWN, ONE, 8192, address, START + chunk * 8192)
+    return Transfer("d1", "read", Memory.OWN, ONE, 8192, address, START + chunk * 8192)
 
 
 def write(chunk: int, address: int = CMB) -> Transfer:
-    return Transfer("write", Memory.PEER, ONE, 8192, address, START + chunk * 8192)
+    return Transfer("d2", "write", Memory.PEER, ONE, 8192, address, START + chunk * 8192)
 
 
+OTHER = {"d1": "d2", "d2": "d1"}
 GOOD = [seed(), read(0), write(0), read(1), write(1), back()]
 
 
@@ -53,13 +54,20 @@ def test_good_copies() -> None:
         ([seed(), read(0), read(1), write(1), write(0), back()], f"which held byte {START + 8192}"),
         ([seed(), read(1), write(0), read(0), write(1), back()], "which held byte"),
         ([seed(), read(0), write(0, CMB + 512), read(1), write(1), back()], "was written from"),
-        ([*GOOD[:3], back(), *GOOD[3:5]], "are mixed: seeding, reading, writing, reading back"),
+        ([*GOOD[:3], back(), *GOOD[3:5]], "are mixed: d1 write, d1 read, d2 write, d2 read"),
         ([*GOOD[1:], seed()], "are mixed"),
         ([seed(), read(0), write(0), read(0), write(0), back()], "reading: at byte"),
         ([seed(), read(0), write(0), read(1), back()], "writing: ended at byte"),
         ([seed(0), *GOOD[1:]], f"seeding: at byte 0 instead of {START}"),
         ([*GOOD[:5], back(length=512)], "reading back: ended at byte"),
         ([], "seeding: ended at byte"),
+        (
+            [replace(item, drive=OTHER[item.drive]) for item in GOOD],
+            "are mixed: d2 write, d2 read, d1 write, d1 read",
+        ),
+        ([GOOD[0], replace(read(0), drive="d2"), *GOOD[2:]], "are mixed: d1 write, d2 read"),
+        ([*GOOD[:4], replace(write(1), drive="d1"), back()], "are mixed"),
+        ([*GOOD[:5], replace(back(), drive="d1")], "reading: at byte"),
     ],
     ids=[
         "written before it was read",
@@ -73,6 +81,10 @@ def test_good_copies() -> None:
         "seeding elsewhere",
         "a block read back",
         "nothing",
+        "from the destination to the source",
+        "a block read of the destination",
+        "a block written to the source",
+        "the source read back",
     ],
 )
 def test_another_way(moved: list[Transfer], words: str) -> None:

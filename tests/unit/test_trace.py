@@ -26,6 +26,7 @@ BARS = [
     Bar(ONE, 2, 0xFD000000, 16 << 20),
     Bar(TWO, 2, 0xFC000000, 16 << 20),
 ]
+NAMESPACES = {1: "d1", 2: "d2"}
 SEED = """
 pci_nvme_io_cmd cid 4288 nsid 0x1 sqid 2 opc 0x1 opname 'NVME_NVM_CMD_WRITE'
 pci_nvme_write cid 4288 opname 'NVME_NVM_CMD_WRITE' nsid 1 nlb 8 count 4096 lba 0x0
@@ -38,13 +39,13 @@ pci_nvme_map_addr addr 0xfd020000 len 4096
 pci_nvme_map_addr_cmb addr 0xfd020000 len 4096
 """
 PEER_WRITE = """
-pci_nvme_io_cmd cid 4736 nsid 0x1 sqid 1 opc 0x1 opname 'NVME_NVM_CMD_WRITE'
-pci_nvme_write cid 4736 opname 'NVME_NVM_CMD_WRITE' nsid 1 nlb 8 count 4096 lba 0x0
+pci_nvme_io_cmd cid 4736 nsid 0x2 sqid 1 opc 0x1 opname 'NVME_NVM_CMD_WRITE'
+pci_nvme_write cid 4736 opname 'NVME_NVM_CMD_WRITE' nsid 2 nlb 8 count 4096 lba 0x0
 pci_nvme_map_addr addr 0xfd020000 len 4096
 """
 READ_BACK = """
-pci_nvme_io_cmd cid 8832 nsid 0x1 sqid 1 opc 0x2 opname 'NVME_NVM_CMD_READ'
-pci_nvme_read cid 8832 nsid 1 nlb 8 count 4096 lba 0x0
+pci_nvme_io_cmd cid 8832 nsid 0x2 sqid 1 opc 0x2 opname 'NVME_NVM_CMD_READ'
+pci_nvme_read cid 8832 nsid 2 nlb 8 count 4096 lba 0x0
 pci_nvme_map_addr addr 0x17cc000 len 4096
 """
 IDENTIFY = """
@@ -54,14 +55,14 @@ pci_nvme_map_addr addr 0x1fe4000 len 4096
 FLUSH = """
 pci_nvme_io_cmd cid 65 nsid 0x1 sqid 1 opc 0x0 opname 'NVME_NVM_CMD_FLUSH'
 """
-SEEDED = Transfer("write", Memory.RAM, "", 4096, 0x17C3000, 0)
-FROM_OWN = Transfer("read", Memory.OWN, ONE, 4096, 0xFD020000, 0)
-TO_PEER = Transfer("write", Memory.PEER, ONE, 4096, 0xFD020000, 0)
-BACK = Transfer("read", Memory.RAM, "", 4096, 0x17CC000, 0)
+SEEDED = Transfer("d1", "write", Memory.RAM, "", 4096, 0x17C3000, 0)
+FROM_OWN = Transfer("d1", "read", Memory.OWN, ONE, 4096, 0xFD020000, 0)
+TO_PEER = Transfer("d2", "write", Memory.PEER, ONE, 4096, 0xFD020000, 0)
+BACK = Transfer("d2", "read", Memory.RAM, "", 4096, 0x17CC000, 0)
 
 
 def moved(*texts: str) -> list[Transfer]:
-    return list(transfers("".join(texts).splitlines(), BARS))
+    return list(transfers("".join(texts).splitlines(), BARS, NAMESPACES))
 
 
 def test_a_whole_copy_of_two_controllers_in_one_log() -> None:
@@ -81,7 +82,7 @@ def test_a_command_ends_where_the_next_begins(between: str) -> None:
 
 def test_prefix_with_process_and_time() -> None:
     lines = [f"4711@1763985600.123456:{line}" for line in (OWN_READ + PEER_WRITE).split("\n")]
-    assert list(transfers(lines, BARS)) == [FROM_OWN, TO_PEER]
+    assert list(transfers(lines, BARS, NAMESPACES)) == [FROM_OWN, TO_PEER]
 
 
 def test_command_of_many_pieces() -> None:
@@ -91,11 +92,11 @@ def test_command_of_many_pieces() -> None:
     )
     assert moved(PEER_WRITE, pieces) == [
         TO_PEER,
-        Transfer("write", Memory.PEER, TWO, 4096, 0xFC001000, 4096),
-        Transfer("write", Memory.PEER, TWO, 4096, 0xFC002000, 8192),
+        Transfer("d2", "write", Memory.PEER, TWO, 4096, 0xFC001000, 4096),
+        Transfer("d2", "write", Memory.PEER, TWO, 4096, 0xFC002000, 8192),
     ]
     own = "pci_nvme_map_addr addr 0xfd021000 len 512\npci_nvme_map_addr_cmb addr 0xfd021000 len 512"
-    more = Transfer("read", Memory.OWN, ONE, 512, 0xFD021000, 4096)
+    more = Transfer("d1", "read", Memory.OWN, ONE, 512, 0xFD021000, 4096)
     assert moved(OWN_READ, own) == [FROM_OWN, more]
 
 
@@ -112,9 +113,13 @@ def test_command_whose_line_was_cut_off_counts_for_nothing(cut: str) -> None:
     assert moved(cut_off) == []
 
 
+def test_namespace_of_no_drive() -> None:
+    assert moved(PEER_WRITE.replace("nsid 2", "nsid 3")) == [replace(TO_PEER, drive="")]
+
+
 def test_mixed_command() -> None:
     more = "pci_nvme_map_addr addr 0x17cc000 len 4096\n"
-    assert moved(OWN_READ, more) == [FROM_OWN, replace(BACK, place=4096)]
+    assert moved(OWN_READ, more) == [FROM_OWN, replace(BACK, drive="d1", place=4096)]
 
 
 def test_accesses_of_processors_in_between_change_nothing() -> None:
@@ -138,13 +143,13 @@ def test_accesses_of_processors_in_between_change_nothing() -> None:
 )
 def test_edges_of_a_bar(address: int, memory: Memory, provider: str) -> None:
     text = PEER_WRITE.replace("0xfd020000", f"{address:#x}")
-    assert moved(text) == [Transfer("write", memory, provider, 4096, address, 0)]
+    assert moved(text) == [Transfer("d2", "write", memory, provider, 4096, address, 0)]
 
 
 def test_total() -> None:
     assert total([FROM_OWN, FROM_OWN, BACK]) == {
-        ("read", Memory.OWN, ONE): 8192,
-        ("read", Memory.RAM, ""): 4096,
+        ("d1", "read", Memory.OWN, ONE): 8192,
+        ("d2", "read", Memory.RAM, ""): 4096,
     }
 
 
