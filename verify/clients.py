@@ -16,9 +16,10 @@ from boot.listing import expected_functions
 from boot.policy import MapType
 from boot.trace import Memory, Sums, Transfer, Way, total
 from verify.check import CheckFailed, require
-from verify.copy_check import readable, refusal_line
+from verify.copy_check import readable
 from verify.images import unchanged_since
 from verify.path import require_whole_range
+from verify.refusal import refusal_line
 from verify.scenario import ALIGNMENT, Scenario
 from verify.session import Session
 

@@ -23,16 +23,13 @@ from boot.trace import (
 from verify.check import CheckFailed, require
 from verify.path import follow
 from verify.record import CopyRecord, Expected
+from verify.refusal import Requests, refusal_line, requests, require_tried
 from verify.scenario import Copy
 from verify.session import Session
 from verify.tool_report import json_objects
 
 # Exit codes of p2pmem-test.
 STATUS = {Expected.MATCH: 0, Expected.MISMATCH: 1, Expected.REFUSED: 3}
-REFUSED_MESSAGE = (
-    "cannot be used for peer-to-peer DMA as the client and provider ({provider}) do not share "
-    "an upstream bridge or whitelisted host bridge"
-)
 COUNT_ACCESSES_UP_TO = 4096  # bytes; a trace line for each 4 bytes is too much for more
 
 
@@ -40,6 +37,7 @@ def check_copy(session: Session, copy: Copy) -> str:
     """Do one copy and check that what happened is what the topology lets expect."""
     predicted, provider = predictions(session, copy), _provider(session, copy)
     allowed = MapType.NOT_SUPPORTED not in predicted.values()
+    before = Requests() if allowed else requests(session, copy)
     session.trace.take()
     status, tool = _run_tool(session, copy)
     lines = session.trace.take()
@@ -54,7 +52,9 @@ def check_copy(session: Session, copy: Copy) -> str:
     )
     session.copies.append(record)
     if record.expected is Expected.REFUSED:
-        return _refused(session, copy, status, tool, moved)
+        refused = _refused(session, copy, status, tool, moved)
+        ended = requests(session, copy) - before
+        return f"{refused}; {require_tried(copy, predicted, ended, moved)}"
     _require_outcome(record, status)
     require(tool.get("bytes") == copy.length, f"p2pmem-test copied {tool.get('bytes')} bytes")
     seen = _traced_as_expected(session, copy, moved)
@@ -246,20 +246,6 @@ def _refused(
     words = refusal_line(session, copy.provider, copy.source, copy.destination)
     errno = tool.get("errno_name")
     return f"refused with {errno}, as predicted; the kernel says once for a pair: {words}"
-
-
-def refusal_line(session: Session, provider: str, *ends: str) -> str:
-    """Return the kernel's own words; it says them once for a pair of client and provider.
-
-    Raises:
-        CheckFailed: it has never said them about this provider and one of these drives.
-    """
-    wanted = REFUSED_MESSAGE.format(provider=session.function(provider).bdf)
-    clients = [end for end in ends if end != provider]
-    for line in session.run("dmesg | grep peer-to-peer || true").splitlines():
-        if wanted in line and any(session.drive(client).bdf in line for client in clients):
-            return line.strip()
-    raise CheckFailed(f"the kernel log lacks the reason: ...{wanted}")
 
 
 def kinds(session: Session, window: list[Transfer]) -> str:

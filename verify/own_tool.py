@@ -25,7 +25,6 @@ from verify.copy_check import (
     memory_words,
     predictions,
     readable,
-    refusal_line,
     require_no_processor,
     run_watched,
     through_memory,
@@ -39,6 +38,7 @@ from verify.images import (
 )
 from verify.path import follow_window
 from verify.record import CopyRecord, Expected
+from verify.refusal import Requests, refusal_line, requests, require_tried
 from verify.scenario import Copy, Scenario
 from verify.session import Session
 from verify.tool_report import json_objects
@@ -66,6 +66,7 @@ def check_own_copy(session: Session, copy: Copy, reach: int) -> str:
     command = tool_command(session, copy)
     before = {serial: _fill(session, copy, serial) for serial in (copy.source, copy.destination)}
     rest = _others(session, copy, reach)
+    asked = Requests() if allowed else requests(session, copy)
     session.trace.take()
     answer = run_watched(session, copy, command)
     lines = session.trace.take()
@@ -83,7 +84,9 @@ def check_own_copy(session: Session, copy: Copy, reach: int) -> str:
     heard = _heard(word, answer, expected=record.expected.value)
     _require_untouched(session, copy, reach, rest)
     if not allowed:
-        return f"{_refused(session, copy, moved, before)}; {heard}"
+        refused = _refused(session, copy, moved, before)
+        ended = requests(session, copy) - asked
+        return f"{refused}; {require_tried(copy, predicted, ended, moved)}; {heard}"
     seen = _traced(session, copy, moved)
     _require_not_mended(copy, moved)
     require_no_processor(lines, moved)

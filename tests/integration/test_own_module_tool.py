@@ -106,6 +106,44 @@ def test_own_tool_is_refused_where_the_kernel_refuses(lab: Lab, tmp_path: Path) 
     assert all("do not share an upstream bridge" in text for text in refused)
 
 
+def test_own_tool_that_does_nothing_is_not_refused(lab: Lab, tmp_path: Path) -> None:
+    """It does its work once: then the kernel has said its words, which it says once for a pair."""
+    once = """
+#include <fcntl.h>
+#include <unistd.h>
+static int again(void)
+{
+	static int known = -1;
+	if (known < 0)
+		known = open("/run/was_here", O_CREAT | O_EXCL | O_WRONLY, 0600) < 0;
+	return known;
+}
+#define pread(fd, data, size, at) (again() ? (ssize_t)(size) : pread(fd, data, size, at))
+#define pwrite(fd, data, size, at) (again() ? (ssize_t)(size) : pwrite(fd, data, size, at))
+"""
+    idle = changed_tool(tmp_path / "idle", once)
+
+    verdict = verdict_with(lab, tmp_path / "own", "root-ports", 4, tool=str(idle))
+
+    assert verdict.outcome is Outcome.FAILED
+    copies = {title: detail for title, detail in failed(verdict).items() if "copy" in title}
+    assert len(copies) == 3
+    lacking = [detail for detail in copies.values() if "the kernel log lacks" in detail]
+    assert len(lacking) == 2  # of the other pair
+    assert any(
+        "nothing was tried: each read of d00d0002 that" in detail for detail in copies.values()
+    )
+
+
+def changed_tool(folder: Path, code: str) -> Path:
+    """Return a copy of the own tool with something before its own code."""
+    shutil.copytree(TOOL, folder)
+    main = folder / "src/main.c"
+    include = '#include "pattern.h"\n'
+    main.write_text(main.read_text().replace(include, f"{include}{code}\n"))
+    return folder
+
+
 @pytest.mark.parametrize(
     ("lie", "words"),
     [
@@ -115,11 +153,7 @@ def test_own_tool_is_refused_where_the_kernel_refuses(lab: Lab, tmp_path: Path) 
     ],
 )
 def test_own_tool_that_does_not_copy_fails(lab: Lab, tmp_path: Path, lie: str, words: str) -> None:
-    bad = Path(shutil.copytree(TOOL, tmp_path / "bad"))
-    main = bad / "src/main.c"
-    main.write_text(
-        main.read_text().replace('#include "pattern.h"\n', f'#include "pattern.h"\n{lie}\n')
-    )
+    bad = changed_tool(tmp_path / "bad", lie)
 
     verdict = verdict_with(lab, tmp_path / "own", copies=1, tool=str(bad))
 

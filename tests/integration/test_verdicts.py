@@ -6,7 +6,7 @@ import pytest
 
 from boot.outcome import Outcome
 from tests.integration.conftest import Lab
-from verify.copy_check import REFUSED_MESSAGE
+from verify.refusal import REFUSED_MESSAGE
 from verify.reports import write_reports
 from verify.runner import Status
 from verify.verdict import Verdict

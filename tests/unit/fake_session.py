@@ -1,5 +1,6 @@
 """A verification whose guest has an answer ready for every command."""
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -138,6 +139,17 @@ def session_on(topology: str, guest: FakeGuest, *, booted: bool = True) -> Sessi
         }
         session.nodes = {ONE: "/dev/p2pmem0", TWO: "/dev/p2pmem1"}
     return session
+
+
+def counts_requests(guest: FakeGuest, *, read: int = 0, written: int = 0) -> None:
+    """Let the guest count requests for so many bytes of each drive between every two looks."""
+    looks = itertools.count(1)
+
+    def look() -> str:
+        past = next(looks)
+        return f"7 0 {past * read // 512} 5 9 0 {past * written // 512} 3 0 8 8 0 0 0 0 0 0\n" * 2
+
+    guest.answers["cat /sys/class/block/nvme"] = look
 
 
 def sparse_images(session: Session, folder: Path) -> Images:

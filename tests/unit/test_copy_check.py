@@ -9,7 +9,16 @@ import pytest
 
 from boot.policy import Processor
 from boot.qmp import Bar
-from tests.unit.fake_session import BDF, CMB, ONE, QEMU64, TWO, FakeGuest, session_on
+from tests.unit.fake_session import (
+    BDF,
+    CMB,
+    ONE,
+    QEMU64,
+    TWO,
+    FakeGuest,
+    counts_requests,
+    session_on,
+)
 from verify.check import CheckFailed
 from verify.copy_check import check_copy, tool_command
 from verify.record import Expected
@@ -440,6 +449,7 @@ def refused(
 ) -> tuple[Session, FakeGuest]:
     session, guest = prepared("root-ports", LARGE, trace, status, **{**REFUSED, **tool})
     guest.answers["dmesg"] = f"[ 0.0] Linux version\n{dmesg}\n"
+    counts_requests(guest, read=65536, written=LARGE.length)
     return session, guest
 
 
@@ -448,7 +458,8 @@ def test_refused_as_predicted(errno: str) -> None:
     session, _guest = refused([*SEED, *OWN_HALF], errno_name=errno)
     assert (
         check_copy(session, LARGE)
-        == f"refused with {errno}, as predicted; the kernel says once for a pair: {REFUSAL}"
+        == f"refused with {errno}, as predicted; the kernel says once for a pair: {REFUSAL}; "
+        f"writes of {LARGE.length} bytes ended in the guest and never came to {TWO}"
     )
     assert not session.copies[0].allowed
     assert session.copies[0].predicted == {
@@ -458,7 +469,8 @@ def test_refused_as_predicted(errno: str) -> None:
 
 
 def test_the_same_is_allowed_on_a_newer_processor() -> None:
-    session, _guest = prepared("root-ports", LARGE, good_trace(LARGE))
+    session, guest = prepared("root-ports", LARGE, good_trace(LARGE))
+    counts_requests(guest)
     session.processor = Processor("AuthenticAMD", 23)
     assert "peer CMB 262144" in check_copy(session, LARGE)
     session.processor = QEMU64
@@ -503,3 +515,13 @@ def test_refused_but_the_trace_does_not_fit(trace: list[str]) -> None:
 def test_refused_without_the_reason_of_the_kernel(dmesg: str) -> None:
     session, _guest = refused(SEED, dmesg)
     assert "the kernel log lacks the reason" in failure(session, LARGE)
+
+
+def test_refused_but_not_tried() -> None:
+    """The kernel has said its words before, and all that was written is the seed of the source."""
+    session, guest = refused(SEED)
+    counts_requests(guest)
+    assert failure(session, LARGE) == (
+        "nothing was refused, as nothing was tried: each write of d00d0002 that the guest's kernel "
+        "has ended came to the drive"
+    )

@@ -9,7 +9,15 @@ from pathlib import Path
 import pytest
 
 from boot.qmp import Bar
-from tests.unit.fake_session import CMB, ONE, TWO, FakeGuest, session_on, sparse_images
+from tests.unit.fake_session import (
+    CMB,
+    ONE,
+    TWO,
+    FakeGuest,
+    counts_requests,
+    session_on,
+    sparse_images,
+)
 from tests.unit.test_copy_check import (
     CARD,
     CARD_BDF,
@@ -82,6 +90,7 @@ def lab(tmp_path: Path) -> Lab:
 def refusing(tmp_path: Path) -> Lab:
     lab = Lab(tmp_path, "root-ports")
     lab.guest.answers["dmesg"] = REFUSAL
+    counts_requests(lab.guest, read=COPY.length, written=COPY.length)
     lab.tool_does(moves(ONE, "write", RAM, COPY.length), {ONE: DATA})
     return lab
 
@@ -241,7 +250,7 @@ def test_control_through_host_memory(lab: Lab) -> None:
 def test_refusal_is_the_kernels_word(refusing: Lab) -> None:
     told = refusing.check()
     assert told.startswith("refused, as predicted; the kernel says once for a pair: [")
-    assert "own word was not used" in told
+    assert f"; writes of 8192 bytes ended in the guest and never came to {TWO}; the tool" in told
 
 
 @pytest.mark.parametrize(
@@ -256,6 +265,34 @@ def test_refused_copy_that_was_made(
 ) -> None:
     refusing.tool_does(traced, writes)
     assert words in refusing.failure()
+
+
+@pytest.mark.parametrize(
+    ("provider", "source", "words"),
+    [
+        (ONE, ONE, f"each write of {TWO}"),
+        (TWO, ONE, f"each read of {ONE}"),
+        (ONE, TWO, f"each read of {TWO}"),
+    ],
+)
+def test_tool_that_does_nothing_is_not_refused(
+    refusing: Lab, provider: str, source: str, words: str
+) -> None:
+    copy = replace(
+        COPY, provider=provider, source=source, destination=TWO if source == ONE else ONE
+    )
+    said = REFUSAL.replace("02:00.0", "01:00.0").replace("(0000:01", "(0000:02")
+    refusing.guest.answers["dmesg"] = f"{REFUSAL}\n{said}\n"
+    refusing.tool_does([], {})
+    counts_requests(refusing.guest)
+    assert refusing.failure(copy) == (
+        f"nothing was refused, as nothing was tried: {words} that the guest's kernel has ended "
+        "came to the drive"
+    )
+    # What came to a drive was not refused, however much it is.
+    counts_requests(refusing.guest, written=COPY.length)
+    refusing.tool_does(moves(copy.destination, "write", RAM, COPY.length), {})
+    assert words in refusing.failure(copy)
 
 
 def test_silent_kernel_is_no_refusal(refusing: Lab) -> None:
