@@ -255,11 +255,16 @@ def task_reproduce() -> Task:
     }
 
 
+def task__bench_fits() -> Task:
+    """see that the other program can run in the guest, before anything is built for it"""
+    return {"actions": [(stage("bench.task", "fits"), [SELECTED])]}
+
+
 def task_bench() -> Task:
     """measure in one boot how fast the tool is, against another one too: against=FILE"""
     return {
         "actions": [(stage("bench.task", "run", lock=BENCH_LOCK, reads=AT.lock), [SELECTED])],
-        "task_dep": ["_no_report:bench", "build"],
+        "task_dep": ["_no_report:bench", "_bench_fits", "build"],
         "clean": [(stage("host.disk", "discard_runs"), [AT.root / "bench"])],
     }
 

@@ -11,10 +11,12 @@ from boot.artifacts import Artifacts, built_in
 from boot.drives import create_blank
 from boot.qemu import QEMU, Vm, version
 from boot.topology import Topology, load_topology
+from host.errors import SettingError
 from host.files import remove, require_space, sha256_file
 from host.tools import require_programs
 from kernel.choice import announce
 from kernel.selection import Selection
+from rootfs.elf import ImageError, require_static
 from rootfs.initramfs import ImageFile
 from rootfs.task import pack_with
 from settings.paths import Workspace
@@ -43,6 +45,21 @@ class Bench:
     accel: str
     against: Path | None
     folder: Path
+
+
+def fits(selection: Selection) -> None:
+    """See, before anything is built for it, that the other program can run in the guest.
+
+    Raises:
+        SettingError: it cannot.
+    """
+    against = selection.settings.against
+    if against is None:
+        return
+    try:
+        require_static(against)
+    except ImageError as error:
+        raise SettingError(f"against={against}: {error.message}", hint=error.hint) from error
 
 
 def run(selection: Selection) -> None:

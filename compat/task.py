@@ -10,7 +10,7 @@ from boot.qemu import QEMU
 from compat import compiled, offer, table, whole
 from compat.row import Answer, Row, Subject
 from compat.unpacked import nothing_installed, unpack
-from host.errors import LabError, SettingError
+from host.errors import LabError
 from host.files import remove
 from host.origin import origin_of
 from host.tools import require_programs
@@ -19,7 +19,6 @@ from kernel.choice import REGISTRY
 from kernel.registry import load
 from kernel.selection import Selection
 from kernel.task import BUILD_TOOLS
-from kernel.version import check_user_tree
 from settings.paths import COMPAT, PROJECT
 
 NO_APT = "headers and sources of distributions are left out: there is no apt here"
@@ -36,21 +35,14 @@ def run(selection: Selection, module: Path) -> None:
     """Try every kernel, print the table as it grows, and write it.
 
     Args:
-        selection: of ``kernel=`` only the settings beside it are used.
+        selection: all settings but the kernel's are used.
         module: the module's folder.
 
     Raises:
-        SettingError: ``kernel=`` was given, or ``trees=`` names what is no kernel tree.
         NotCompatible: a kernel is not what it has to be, or none could be tried.
     """
     for name in ("compat.md", "compat.json"):
         remove(COMPAT / name)  # what is there must not be taken for what comes, or does not come
-    _refuse_kernel(selection)
-    for tree in selection.settings.trees:
-        try:
-            check_user_tree(tree)
-        except LabError as error:
-            raise SettingError(f"trees={tree}: {error.message}", hint=error.hint) from error
     require_programs(*BUILD_TOOLS, QEMU)
     print(table.HEAD, flush=True)
     rows, about = [], _about()
@@ -85,15 +77,6 @@ def require_good(rows: Sequence[Row]) -> None:
         )
 
 
-def _refuse_kernel(selection: Selection) -> None:
-    if "kernel" in selection.given:
-        raise SettingError(
-            "`doit compat` takes every kernel: kernel= says nothing to it",
-            hint=f"./doit kernel={selection.given['kernel']} verify tries that one; trees=PATH "
-            "adds trees of your own to the table",
-        )
-
-
 def _rows(selection: Selection, module: Path) -> Iterator[Row]:
     """Yield the headers first: they take seconds, a whole kernel minutes."""
     series: list[str] = []
@@ -106,9 +89,7 @@ def _rows(selection: Selection, module: Path) -> Iterator[Row]:
             yield from headers_rows(release, members, module, selection.settings.jobs)
     else:
         print(f"  {NO_APT}", flush=True)
-    given = {
-        name: text for name, text in selection.given.items() if name not in ("kernel", "trees")
-    }
+    given = {name: text for name, text in selection.given.items() if name != "trees"}
     for kernel in whole.kernels(load(REGISTRY), series, selection.settings.trees):
         yield whole.attempt(kernel, given, module, COMPAT)
 

@@ -129,10 +129,13 @@ def select(argv: Sequence[str]) -> Selection:
     given = assignments(argv)
     settings = read_settings(given, Root(CONFIGS, invoked_from()))
     _require_readers(argv, given)
+    _refuse_kernel_for_all(argv, given)
     needed = _needs_kernel(argv) and not (settings.bundle or settings.manifest)
     choice = choose(settings.kernel, decide=needed)
     if needed and isinstance(choice.kernel, TreeKernel):
-        _require_tree(choice.kernel.tree, settings.kernel)
+        _require_tree(choice.kernel.tree, f"kernel={settings.kernel}")
+    for tree in settings.trees:
+        _require_tree(tree, f"trees={tree}")
     # Another set of fragments is another kernel: both stay built, side by side.
     label = "+".join([choice.label, *(plain(path.stem) for path in settings.config)])
     workspace = Workspace(
@@ -176,11 +179,21 @@ def _require_readers(argv: Sequence[str], given: Mapping[str, str]) -> None:
             )
 
 
+def _refuse_kernel_for_all(argv: Sequence[str], given: Mapping[str, str]) -> None:
+    """Refuse to choose one kernel for the task that takes every kernel there is."""
+    if "kernel" in given and "compat" in _task_words(argv) and not only_shows(argv):
+        raise SettingError(
+            "`doit compat` takes every kernel: kernel= says nothing to it",
+            hint=f"./doit kernel={given['kernel']} verify tries that one; trees=PATH adds trees "
+            "of your own to the table",
+        )
+
+
 def _require_tree(tree: Path, given: str) -> None:
     try:
         check_user_tree(tree)
     except LabError as error:
-        raise SettingError(f"kernel={given}: {error.message}", hint=error.hint) from error
+        raise SettingError(f"{given}: {error.message}", hint=error.hint) from error
 
 
 def _usual_scenario(topology: str) -> str:

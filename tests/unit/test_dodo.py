@@ -13,6 +13,7 @@ from bundle.archive import pack
 from bundle.records import TEST_STEPS
 from kernel.selection import KERNELLESS
 from settings.paths import PROJECT
+from tests.unit import elf_files
 from tests.unit.bundle_fixtures import BUNDLE_NAME, make_bundle
 
 # There is no network, and whoever asks it is heard.
@@ -236,6 +237,39 @@ def test_scenario_that_does_not_fit_is_told_before_anything_is_built(checkout: C
     assert "error: copy.toml: there is no provider 1; the topology has 1, from 0 on" in done.stderr
     assert "Traceback" not in done.stderr
     assert "== source" not in done.stdout
+
+
+def test_program_that_cannot_run_in_the_guest_is_told_before_anything_is_built(
+    checkout: Checkout, tmp_path: Path
+) -> None:
+    """So is what else a task of its own has to be given: by the same exit code."""
+    script, dynamic = tmp_path / "script", elf_files.program(tmp_path / "dynamic")
+    script.write_text("#!/bin/sh\n")
+    for given, told in (
+        (script, f"against={script}: {script} is not a whole ELF file"),
+        (dynamic, f"against={dynamic}: {dynamic} is not a static program: it needs "),
+    ):
+        done = checkout.doit("kernel=6.12", f"against={given}", "bench")
+
+        assert done.returncode == 64
+        assert done.stderr.startswith(f"error: {told}")
+        assert len(done.stderr.splitlines()) <= 2
+        assert "== source" not in done.stdout
+
+
+@pytest.mark.parametrize("word", ["kernel=6.12", "trees=."])
+def test_setting_that_a_table_of_all_kernels_cannot_take(checkout: Checkout, word: str) -> None:
+    report = checkout.root / "build/compat/compat.md"
+    report.parent.mkdir(parents=True, exist_ok=True)
+    report.touch()
+
+    done = checkout.doit("compat", word)
+
+    assert done.returncode == 64
+    assert len(done.stderr.splitlines()) == 2
+    assert "asked" not in done.stderr  # neither network nor apt
+    assert done.stdout == ""
+    assert report.exists()  # of an earlier run, to which nothing has happened
 
 
 @pytest.mark.parametrize("task", ["verify", "bench", "lifecycle", "soak"])

@@ -71,6 +71,25 @@ def test_path_that_is_no_kernel_tree_is_refused_at_once_where_it_is_needed(tmp_p
     select(["list", "kernel=./linux"])
 
 
+def test_trees_that_a_table_cannot_take_are_refused_at_once(tmp_path: Path) -> None:
+    tree = kernel_tree(tmp_path / "linux")
+    assert select(["compat", "trees=linux"]).settings.trees == (tree,)
+
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(SettingError, match=r"trees=.*/empty is not a Linux source tree"):
+        select(["compat", "trees=linux,empty"])
+    with pytest.raises(SettingError, match="trees=lunix: no such directory"):
+        select(["compat", "trees=lunix"])
+
+
+def test_a_table_of_all_kernels_takes_no_choice_of_one() -> None:
+    for words in (["compat", "kernel=6.12"], ["kernel=6.12", "build", "compat"]):
+        with pytest.raises(SettingError, match="takes every kernel"):
+            select(words)
+
+    select(["kernel=6.12", "clean", "compat"])
+
+
 def test_other_fragments_are_another_workspace(tmp_path: Path) -> None:
     for name in ("debug.config", "my own:.config"):
         (tmp_path / name).touch()
@@ -149,6 +168,7 @@ def test_checkout_where_no_kernel_can_be_built(
         (["bundle=b", "tool=own"], "bundle= and tool= do not go together"),
         (["bundle=b", "rootfs=tools"], "bundle= and rootfs= do not go together"),
         (["manifest=b", "rootfs=tools", "reproduce"], "manifest= and rootfs= do not go together"),
+        (["trees=own", "verify"], "trees= is for `doit compat` alone, not for `doit verify`"),
         (["minutes=5", "lifecycle"], "minutes= is for `doit soak` alone, not for `doit lifecycle`"),
         (["cases=fuzz"], "cases= is for `doit lifecycle` and `doit soak` alone"),
         (["seed=5"], "seed= is for `doit lifecycle` and `doit soak` alone, not for `doit verify`"),
