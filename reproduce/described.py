@@ -107,7 +107,25 @@ def _kernel(described: KernelInput, selection: Selection) -> Kernel:
         )
     if described.kind == "apt":
         return AptKernel(described.used, described.package)
-    return UrlKernel(described.used, (described.url,), described.sha256, described.file)
+    return _of_registry(described)
+
+
+def _of_registry(described: KernelInput) -> UrlKernel:
+    """Return the archive as our own registry has it, with our own addresses.
+
+    A stranger's word must not have this machine contact any host, nor run the Makefiles of an
+    archive that nobody here has chosen.
+    """
+    ours = load(REGISTRY).get(described.used)
+    if isinstance(ours, UrlKernel) and ours.sha256 == described.sha256:
+        return ours
+    other = "has another kernel of this name" if ours else "does not have it"
+    raise ManifestError(
+        f"its kernel is {described.used} ({described.file}, SHA-256 {described.sha256}), and "
+        f"{REGISTRY.name} {other}; nothing was fetched",
+        hint=f"if you trust it, describe it in configs/{REGISTRY.name}; the manifest says it is at "
+        f"{described.url}",
+    )
 
 
 def _require_own(manifest: Manifest, selection: Selection) -> None:
@@ -173,8 +191,6 @@ def _decided(asked: KernelInput, kernel: Kernel, scratch: Path) -> dict[Path, Pa
     if isinstance(kernel, TreeKernel):
         return {}
     ours = load(REGISTRY)
-    if isinstance(kernel, UrlKernel):
-        _require_own_file(kernel, ours)
     kernels = {**ours, kernel.name: kernel}
     pinned = kernels.get(PINNED)
     if asked.asked == AUTO and isinstance(pinned, UrlKernel):
@@ -199,18 +215,6 @@ def _decided(asked: KernelInput, kernel: Kernel, scratch: Path) -> dict[Path, Pa
     elif asked.asked != kernel.name:
         raise ManifestError(f"it asks for kernel {asked.asked!r} and uses {kernel.name!r}")
     return files
-
-
-def _require_own_file(kernel: UrlKernel, ours: Mapping[str, Kernel]) -> None:
-    """Refuse an archive that would take the place of another one in the download directory."""
-    for other in ours.values():
-        if not isinstance(other, UrlKernel) or other.file != kernel.file:
-            continue
-        if other.sha256 != kernel.sha256:
-            raise ManifestError(
-                f"its kernel cannot be built: {kernel.file} is {other.name} in {REGISTRY.name}, "
-                "with another SHA-256"
-            )
 
 
 def _table(name: str, kernel: Kernel) -> str:

@@ -1,6 +1,7 @@
 """What somebody's manifest describes is built here, or one clear error says why not."""
 
 import json
+import socket
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -199,24 +200,49 @@ def test_somebody_elses_manifest_does_not_steer_the_terminal(
     assert "\x1b" not in f"{caught.value}{capsys.readouterr().out}"
 
 
-def test_kernel_that_no_registry_here_knows(theirs: Theirs) -> None:
-    theirs.write(replace(theirs.manifest, kernel=URL))
+def test_archive_comes_from_where_our_own_registry_has_it(theirs: Theirs) -> None:
+    pinned = replace(URL, asked="6.3.2", used="6.3.2", version="6.3.2", release="6.3.2")
+    ours = choose("6.3.2").kernel
+    assert isinstance(ours, UrlKernel)
+    theirs.write(replace(theirs.manifest, kernel=replace(pinned, sha256=ours.sha256)))
 
     plan = theirs.described()
 
-    assert plan.selection.settings.kernel == "6.9"
+    assert plan.selection.choice.kernel == ours
     registry = plan.overlay[Path("configs/kernels.toml")]
-    assert choose("6.9", registry=registry).kernel == UrlKernel(
-        "6.9", (URL.url,), URL.sha256, URL.file
-    )
-    assert choose("6.3.2", registry=registry).kernel.name == "6.3.2"
+    assert choose("6.3.2", registry=registry).kernel == ours
 
 
-def test_kernel_that_no_registry_could_know(theirs: Theirs) -> None:
-    theirs.write(replace(theirs.manifest, kernel=replace(URL, file="../../etc/passwd")))
+@pytest.mark.parametrize(
+    ("kernel", "told"),
+    [
+        (URL, "its kernel is 6.9 .* kernels.toml does not have it"),
+        (replace(URL, url="file:///etc/passwd"), "does not have it"),
+        (replace(URL, url="gopher://10.0.0.1/", file="../../etc/passwd"), "does not have it"),
+        (
+            replace(URL, asked="6.3.2", used="6.3.2", version="6.3.2", release="6.3.2"),
+            "has another kernel of this name",
+        ),
+        (
+            replace(URL, asked="6.12", used="6.12", version="6.12.0", release="6.12.0"),
+            "has another kernel of this name",
+        ),
+    ],
+)
+def test_no_host_is_contacted_at_somebody_elses_word(
+    theirs: Theirs, monkeypatch: pytest.MonkeyPatch, kernel: KernelInput, told: str
+) -> None:
+    def refuse(*_: object) -> None:
+        raise AssertionError("contacts a host")
 
-    with pytest.raises(ManifestError, match=r"kernel cannot be built: .*\"6\.9\".* file is"):
-        theirs.described()
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    theirs.write(replace(theirs.manifest, kernel=kernel))
+
+    with pytest.raises(ManifestError, match=told) as caught:
+        theirs.rebuild()
+
+    assert kernel.url in caught.value.hint
+    assert not (theirs.scratch / "copy").exists()
 
 
 def test_own_tree_has_to_be_given(theirs: Theirs, tmp_path: Path) -> None:
@@ -275,14 +301,6 @@ def test_nothing_is_written_outside_of_the_copy(theirs: Theirs, group: str) -> N
         theirs.rebuild()
 
     assert not list(theirs.scratch.parent.rglob("precious*"))
-
-
-def test_no_download_of_ours_gives_way_to_theirs(theirs: Theirs) -> None:
-    kernel = replace(URL, file="linux-6.3.2.tar.xz")
-    theirs.write(replace(theirs.manifest, kernel=kernel))
-
-    with pytest.raises(ManifestError, match=r"linux-6\.3\.2\.tar\.xz is 6\.3\.2 in kernels\.toml"):
-        theirs.rebuild()
 
 
 def test_files_beside_the_manifest_are_taken(theirs: Theirs) -> None:
