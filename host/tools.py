@@ -11,6 +11,7 @@ from host.errors import MissingToolError
 
 TABLE = Path(__file__).with_name("tools.txt")
 COMMAND_PROBES = ("cmd", "static")
+ADMIN = ("/usr/local/sbin", "/usr/sbin", "/sbin")  # not in everybody's PATH
 WORK = ("run", "build", "reproduce", "test", "tools")
 
 

@@ -4,13 +4,12 @@ import os
 import shutil
 from pathlib import Path
 
-from host.tools import missing_tool
+from host.tools import ADMIN, missing_tool
 from rootfs.closure import closure
 from rootfs.initramfs import ImageFile
 
 # By the name of the command.
 CLIENTS = ("fio", "nvme", "lspci")
-ADMIN = ("/usr/local/sbin", "/usr/sbin", "/sbin")  # not in everybody's PATH
 # Names of vendors and devices, where Debian, and where Fedora and Arch have them.
 PCI_IDS = (Path("/usr/share/misc/pci.ids"), Path("/usr/share/hwdata/pci.ids"))
 

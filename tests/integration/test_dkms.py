@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from compat.offer import Headers
+from host.tools import ADMIN
 from settings.paths import PROJECT
 from tests.integration.conftest import AptHeaders
 
@@ -43,7 +44,8 @@ class Dkms:
         if kernel:
             directory = self.headers.unpacked.headers(kernel.release)
             argv += ["-k", kernel.release, "-a", "x86_64", "--kernelsourcedir", str(directory)]
-        environment = {**os.environ, "PATH": self.headers.unpacked.path, "LC_ALL": "C"}
+        path = os.pathsep.join((self.headers.unpacked.path, *ADMIN))
+        environment = {**os.environ, "PATH": path, "LC_ALL": "C"}
         environment["TMPDIR"] = str(self.folder)
         done = subprocess.run(argv, env=environment, capture_output=True, text=True, check=False)
         print(done.args, done.stdout, done.stderr, sep="\n")

@@ -1,11 +1,13 @@
 """The table of host tools, as Python reads it."""
 
+import os
+import shutil
 from pathlib import Path
 
 import pytest
 
 from host.errors import MissingToolError
-from host.tools import TABLE, missing_tool, read_table, require_programs
+from host.tools import ADMIN, TABLE, missing_tool, read_table, require_programs
 from kernel.task import BUILD_TOOLS
 
 
@@ -56,3 +58,16 @@ def test_every_tool_that_the_build_asks_for_is_in_the_table() -> None:
 
     assert {works[name] for name in (*BUILD_TOOLS, "busybox", "lz4")} == {"build"}
     assert works["qemu-system-x86_64"] == "run"
+
+
+def test_no_command_is_probed_where_an_ordinary_user_does_not_look() -> None:
+    """Installed or not, it would be missing for ever; a file is probed where it is."""
+    everybodys = os.pathsep.join(set(os.get_exec_path()) - set(ADMIN))
+    hidden = [
+        need.command
+        for need in read_table(TABLE)
+        if need.command
+        and shutil.which(need.command, path=os.pathsep.join(ADMIN))
+        and not shutil.which(need.command, path=everybodys)
+    ]
+    assert hidden == []
