@@ -9,6 +9,7 @@ from compat.row import Answer, Row
 from host.files import write_text
 from host.markdown import plain
 from host.markdown import table as markdown_table
+from host.terminal import harmless
 
 COLUMNS = ("kernel", "from", "compiles", "verifies", "why")
 HEAD = f"  {'compiles':9}{'verifies':9} kernel"
@@ -19,7 +20,7 @@ def line(row: Row) -> str:
     """Return a row for people, on as many lines as it takes."""
     first = f"  {row.compiles.value:9}{row.verifies.value:9} {row.subject.name}"
     rest = [text for text in (row.subject.origin, row.why) if text]
-    return "\n".join([first, *(f"{'':21}{text}" for text in rest)])
+    return "\n".join([first, *(f"{'':21}{harmless(text)}" for text in rest)])
 
 
 def summary(rows: Sequence[Row]) -> str:

@@ -6,6 +6,8 @@ import time
 from types import TracebackType
 from typing import Self, TextIO
 
+from host.terminal import printable
+
 TERMINAL_INTERVAL = 0.1  # seconds between updates of the moving line
 NO_WIDTH = 80  # columns, of a terminal that does not know its own
 PIPE_INTERVAL = 5.0  # seconds between lines where there is no terminal
@@ -47,7 +49,9 @@ class Progress:
     def say(self, state: str) -> None:
         """Show ``state`` at once."""
         self._shown = time.monotonic()
-        self._show(f"{self._title} [{self._shown - self._start:.0f} s] {state}")
+        # The state may be a line of a compiler, or of a user's own Makefile.
+        line = f"{self._title} [{self._shown - self._start:.0f} s] {state}"
+        self._show(printable(line.expandtabs()))
 
     def _show(self, line: str) -> None:
         self._line = line

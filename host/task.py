@@ -18,7 +18,7 @@ from host.errors import Interrupted, LabError, Terminated
 from host.files import DiskFullError, is_full
 from host.lock import locked
 from host.reserve import release
-from host.terminal import printable_lines
+from host.terminal import harmless
 
 # What a person can act on. Anything else is a mistake of the lab itself and keeps its traceback.
 EXPECTED = (LabError, OSError, KeyboardInterrupt)
@@ -41,7 +41,7 @@ def report(error: BaseException) -> LabError:
         error = LabError(str(error))
     if isinstance(error, DiskFullError):
         release()
-    print("error: " + "\n".join(printable_lines(str(error))), file=sys.stderr)
+    print(f"error: {harmless(str(error))}", file=sys.stderr)
     return error
 
 

@@ -24,6 +24,11 @@ def printable(text: str) -> str:
     return "".join(sign if sign.isprintable() else "?" for sign in text)
 
 
+def harmless(text: str) -> str:
+    """Return somebody else's text for the terminal, its lines as they are."""
+    return "\n".join(printable_lines(text))
+
+
 def printable_lines(text: str) -> list[str]:
     """Return somebody else's text as lines for the terminal, tabs as blanks."""
     return [printable(line) for line in text.expandtabs().splitlines()]

@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 
 from boot.outcome import Outcome
 from host.files import replacing, write_text
-from host.terminal import printable, printable_lines
+from host.terminal import harmless, printable, printable_lines
 from verify.record import CopyRecord, Expected
 from verify.runner import Result, Status
 from verify.verdict import Verdict, as_data
@@ -27,7 +27,7 @@ NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 def print_result(result: Result, stream: TextIO) -> None:
     """Print the line of one check, and below it what was seen or what is wrong."""
     mark = _coloured(MARKS[result.status], COLOURS[result.status], stream)
-    print(f"  {mark} {result.seconds:6.2f} s  {result.title}", file=stream)
+    print(f"  {mark} {result.seconds:6.2f} s  {printable(result.title)}", file=stream)
     for line in printable_lines(result.detail):
         print(f"                 {line}", file=stream)
     stream.flush()
@@ -53,8 +53,7 @@ def print_summary(verdict: Verdict, folder: Path, stream: TextIO) -> None:
         why = " ".join(filter(None, (kernel.reason, kernel.detail and f"({kernel.detail})")))
         print(f"  not the kernel that was asked for ({kernel.asked}): {why}", file=stream)
     if not good:
-        cause = "\n".join(printable_lines(verdict.cause))
-        print(f"  {verdict.outcome.meaning}: {cause}", file=stream)
+        print(f"  {verdict.outcome.meaning}: {harmless(verdict.cause)}", file=stream)
     print(f"  verdict.json, junit.xml, console.log, qemu.sh and more: {folder}", file=stream)
     stream.flush()
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from boot.outcome import Outcome
 from host.files import write_text
+from host.terminal import harmless
 from kernel.source import SourceRecord
 from tests.lifecycle.cases import Case, all_cases
 from tests.lifecycle.suite import DOWN, LEAKS, Result
@@ -113,9 +114,9 @@ def print_summary(report: Report) -> None:
     if report.left_out:
         print(f"  only {len(report.cases)} cases of {len(all_cases())}, as cases= says")
     if report.cause and not report.bad:
-        print(f"  {report.cause}")
+        print(f"  {harmless(report.cause)}")
     for result in report.bad:
-        print(f"  {result.name}: {result.detail}")
+        print(f"  {result.name}: {harmless(result.detail)}")
         print(f"    seed {result.seed}, {result.log}")
     for name, count in report.known.items():
         print(f"  excused {count} times: {name}")

@@ -9,6 +9,7 @@ from bench import measure
 from bench.measure import Group, Series, memories
 from bench.plan import BASE, OTHER, OWN, SIZES, Amount, Memory, Plan, amount, variants
 from bench.report import Subject, compared, markdown, rows, write_reports
+from host.task import report
 from tests.unit.fake_session import ONE, TWO, FakeGuest, session_on
 from verify.check import CheckFailed
 
@@ -134,6 +135,19 @@ def test_a_program_that_fails_gives_no_figure(fake: FakeGuest, words: str) -> No
     lab.nodes = {ONE: "/dev/p2pmem0"}
     with pytest.raises(CheckFailed, match=words):
         list(measure.measure(lab, Plan(against=False, runs=1), lambda group: None))
+
+
+def test_what_a_guest_says_does_not_steer_the_terminal(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    lab = session_on("switch-q35", guest(clock=(3, "\x1b[2J\x9b1mrefused")))
+    lab.nodes = {ONE: "/dev/p2pmem0"}
+    with pytest.raises(CheckFailed) as caught:
+        list(measure.measure(lab, Plan(against=False, runs=1), lambda group: None))
+
+    report(caught.value)
+
+    assert "ended with 3: ?[2J?1mrefused\n" in capsys.readouterr().err
 
 
 def test_a_program_that_copies_less_than_it_was_told_to_gives_no_figure() -> None:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -103,6 +104,10 @@ def test_table_for_people_and_programs(tmp_path: Path) -> None:
     assert [it["bad"] for it in data["rows"]] == [False, False, False, True]
     assert data["rows"][3]["verifies"] == "NO"
     assert table.line(rows[3]).splitlines()[0].split() == ["yes", "NO", "7.9"]
+
+
+def test_words_of_a_compiler_do_not_steer_the_terminal() -> None:
+    assert table.line(replace(row(Answer.NO), why="error: \x1b[2J")).endswith(" error: ?[2J")
 
 
 def test_exit_code_tells_of_one_bad_kernel_and_of_none_tried() -> None:

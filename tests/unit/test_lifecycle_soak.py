@@ -2,6 +2,7 @@
 
 import json
 import random
+import string
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -17,7 +18,7 @@ from kernel.source import SourceRecord
 from tests.lifecycle import task
 from tests.lifecycle.cases import all_cases, chosen_cases
 from tests.lifecycle.events import EVENTS
-from tests.lifecycle.report import Report, print_summary, write_report
+from tests.lifecycle.report import Report, print_result, print_summary, write_report
 from tests.lifecycle.suite import DOWN, LEAKS, Result, Suite, Work, never
 from tests.lifecycle.task import lifecycle, orders, soak, soak_until
 from tests.unit.test_dodo import Checkout
@@ -190,6 +191,22 @@ def test_the_report_tells_everything(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert "WARNING: 1 of 2 cases passed" in printed
     assert "Linux 6.12.117 +debug" in printed
     assert "excused 1 times: known fault" in printed
+
+
+@pytest.mark.parametrize("interrupted", [False, True])
+def test_what_a_guest_says_does_not_steer_the_terminal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], interrupted: bool
+) -> None:
+    told = replace(report(tmp_path), interrupted=interrupted)
+    bad = FakeSuite().result("dup", 3, bad=True)
+    told.results.append(replace(bad, detail="`cat` ended with 1: \x1b[2J\x9b2J\rone\ntwo"))
+
+    print_result(told.results[0])
+    print_summary(told)
+
+    printed = capsys.readouterr().out
+    assert "dup: `cat` ended with 1: ?[2J?2J\none\ntwo\n" in printed
+    assert set(printed) <= set(string.printable) - set("\r\v\f")
 
 
 @pytest.mark.parametrize("task", ["lifecycle", "soak"])

@@ -64,6 +64,13 @@ def test_line_never_wraps(columns: int, width: int) -> None:
 
 
 @pytest.mark.usefixtures("always")
+def test_what_a_program_prints_does_not_steer_the_terminal() -> None:
+    stream = io.StringIO()
+    Progress("building", stream).update("\x1b[2J\ta\rb")
+    assert stream.getvalue() == "building [0 s] ?[2J     a?b\n"
+
+
+@pytest.mark.usefixtures("always")
 def test_pipe_gets_plain_lines() -> None:
     stream = io.StringIO()
 

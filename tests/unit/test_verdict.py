@@ -247,7 +247,7 @@ def test_lines_of_results() -> None:
 
 def test_text_of_the_guest_does_not_steer_the_terminal() -> None:
     stream = io.StringIO()
-    print_result(BAD, stream)
+    print_result(replace(BAD, title="copy \x1b[2J"), stream)
     print_summary(replace(VERDICT, outcome=Outcome.FAILED, cause=BAD.detail), Path(), stream)
     assert "<more> & ?[31m???" in stream.getvalue()
     assert "\x1b" not in stream.getvalue()
