@@ -99,8 +99,8 @@ def measured(bench: Bench, plan: Plan) -> list[Group]:
     artifacts = built_in(bench.workspace)
     if bench.against:
         more = [ImageFile(f"/bin/{AGAINST}", bench.against, "755")]
-        image = bench.folder / "rootfs/initramfs.cpio.lz4"
-        artifacts = replace(artifacts, initramfs=pack_with(bench.workspace, more, image))
+        image = pack_with(bench.workspace, more, bench.folder / "rootfs")
+        artifacts = replace(artifacts, initramfs=image)
     drives = tuple(replace(drive, drive_mib=DRIVE_MIB) for drive in bench.topology.drives)
     topology = replace(bench.topology, drives=drives)
     images = create_blank(topology, bench.folder)

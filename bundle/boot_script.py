@@ -5,6 +5,7 @@ from pathlib import Path
 
 from boot.qemu import QEMU, STEADY_CLOCK, Vm, command, shown
 from boot.topology import Topology
+from settings.paths import BZIMAGE, INITRAMFS
 
 # Stands for what the script asks its environment for.
 ACCEL = "@accel@"
@@ -50,8 +51,8 @@ def boot_script(topology: Topology, cpu: str) -> str:
     """Return the script for an image that was made for this topology and QEMU CPU model."""
     vm = Vm(
         topology=topology,
-        kernel=Path("bzImage"),
-        initramfs=Path("initramfs.cpio.lz4"),
+        kernel=Path(BZIMAGE),
+        initramfs=Path(INITRAMFS),
         drives={drive.serial: None for drive in topology.drives},
         cpu=cpu,
         accel=ACCEL,

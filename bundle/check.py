@@ -20,13 +20,11 @@ from bundle.own import has_clients, module_file, own_names
 from bundle.records import Damaged, Fields, read_json
 from host.files import sha256_file
 from kernel.source import SourceRecord
-from settings.paths import CONFIGS
+from settings.paths import BZIMAGE, CONFIGS, INITRAMFS
 from verify.scenario import Scenario, load_scenario
 
 IMAGE = "image"
 EVIDENCE = "evidence"
-BZIMAGE = "bzImage"
-INITRAMFS = "initramfs.cpio.lz4"
 TOPOLOGY = "topology.toml"
 SCENARIO = "scenario.toml"
 VERDICT = "verdict.json"

@@ -8,10 +8,11 @@ from pathlib import Path
 from boot.topology import load_topology
 from bundle import manifest as manifests
 from bundle.boot_script import boot_script
+from bundle.check import SCENARIO, TOPOLOGY
 from bundle.inputs import gather, linked_into_tool
 from bundle.manifest import Manifest, Output
 from bundle.own import own_names
-from bundle.parts import TOOL, Parts
+from bundle.parts import Parts
 from bundle.read_me import read_me
 from bundle.sbom import NAME as SBOM
 from bundle.sbom import sbom, validate
@@ -22,6 +23,7 @@ from host.process import run_logged
 from kernel.environment import PASSED, REPRODUCIBLE
 from kernel.selection import Selection
 from rootfs.task import contents
+from settings.paths import TOOL, VMLINUX
 
 BOOT = "boot.sh"
 READ_ME = "README"
@@ -73,7 +75,7 @@ def _copy(selection: Selection, begun: Manifest, folder: Path) -> None:
         target.parent.mkdir(exist_ok=True)
         shutil.copyfile(part.source, target)
     # gdb reads compressed debug sections as they are; a compressed file it would not.
-    compressed = folder / "vmlinux"
+    compressed = folder / VMLINUX
     run_logged(
         [
             "objcopy",
@@ -92,12 +94,17 @@ def _copy(selection: Selection, begun: Manifest, folder: Path) -> None:
 def _parts(selection: Selection, begun: Manifest) -> Iterator[_Part]:
     workspace = selection.workspace
     module = workspace.module.resolve()
-    built = (workspace.bzimage, module, workspace.initramfs, workspace.dot_config)
-    yield from (_Part(path.name, path) for path in built)
-    yield _Part(TOOL, workspace.tool)
-    yield _Part("System.map", workspace.system_map)
-    yield _Part("topology.toml", selection.topology_file)
-    yield _Part("scenario.toml", selection.scenario_file)
+    for path in (
+        workspace.bzimage,
+        workspace.system_map,
+        workspace.dot_config,
+        module,
+        workspace.initramfs,
+    ):
+        yield _Part(path.name, path)
+    yield _Part(TOOL, workspace.tool)  # whatever a user's own is called
+    yield _Part(TOPOLOGY, selection.topology_file)
+    yield _Part(SCENARIO, selection.scenario_file)
     for fragment, path in zip(begun.fragments, selection.fragments, strict=True):
         yield _Part(fragment.name, path)
 

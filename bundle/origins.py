@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from fnmatch import fnmatchcase
 
 from bundle.manifest import FileInput, KernelInput, LabInput, Manifest, ToolInput
+from settings.paths import BZIMAGE, DOT_CONFIG, INITRAMFS, SYSTEM_MAP, TOOL, VMLINUX
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class Origin:
 
 
 RECIPE = "lab.recipe"
-MODULE = "*.ko"
+ANY_MODULE = "*.ko"
 MODULE_SOURCES = ("sources.p2pmem-pci", "sources.module/*")
 MAKING = (RECIPE, "source_date_epoch")
 # A tool that is not known here counts: rather an unlikely reason than a false alarm. Python only
@@ -49,17 +50,15 @@ KERNEL = (*LINUX, *COMPILERS, *NO_LIBRARIES)
 SBOM = Origin(("*",), ("*", "!sbom.cdx.json", "!README"))
 
 ORIGINS = {
-    "bzImage": Origin((*KERNEL, "tools.lz4.*")),
-    "vmlinux": Origin(KERNEL),
-    "System.map": Origin(KERNEL),
-    ".config": Origin(KERNEL),
+    BZIMAGE: Origin((*KERNEL, "tools.lz4.*")),
+    VMLINUX: Origin(KERNEL),
+    SYSTEM_MAP: Origin(KERNEL),
+    DOT_CONFIG: Origin(KERNEL),
     # The lab's, or a user's own, whatever its name is.
-    MODULE: Origin((*KERNEL, *MODULE_SOURCES)),
-    "p2pmem-test": Origin(
-        (*MAKING, "sources.p2pmem-test", "sources.tool/*", *COMPILERS, *NO_KBUILD)
-    ),
+    ANY_MODULE: Origin((*KERNEL, *MODULE_SOURCES)),
+    TOOL: Origin((*MAKING, "sources.p2pmem-test", "sources.tool/*", *COMPILERS, *NO_KBUILD)),
     # kernel: its gen_init_cpio packs, and its release is in the path of the module
-    "initramfs.cpio.lz4": Origin(
+    INITRAMFS: Origin(
         (
             *MAKING,
             "kernel.sha256",
@@ -69,7 +68,7 @@ ORIGINS = {
             "tools.lz4.*",
             "tools.packed/*",
         ),
-        (MODULE, "p2pmem-test"),
+        (ANY_MODULE, TOOL),
     ),
     "boot.sh": Origin((RECIPE, "topology.*", "cpu")),
     "topology.toml": Origin(("topology.sha256",)),
@@ -91,11 +90,11 @@ def origin_of(output: str, *, everywhere: bool = True) -> Origin:
     """
     if fragment := FRAGMENT.fullmatch(output):
         return Origin((f"fragments.{fragment[1]}.*",))
-    module = output.endswith(MODULE.removeprefix("*"))
+    module = output.endswith(ANY_MODULE.removeprefix("*"))
     if not everywhere:
         # Another module has another name.
         return Origin((RECIPE, *MODULE_SOURCES)) if module else Origin((RECIPE,))
-    return ORIGINS[MODULE] if module else ORIGINS.get(output, UNKNOWN)
+    return ORIGINS[ANY_MODULE] if module else ORIGINS.get(output, UNKNOWN)
 
 
 def inputs_of(manifest: Manifest) -> dict[str, str]:

@@ -29,11 +29,18 @@ from host.files import sha256_file
 from host.packages import Package, Source, distribution, installed, owners, source_package
 from rootfs.initramfs import MADE, ImageFile
 from rootfs.sources import FOLDER
-from settings.paths import PROJECT
+from settings.paths import (
+    BZIMAGE,
+    DOT_CONFIG,
+    INITRAMFS,
+    PROJECT,
+    SYSTEM_MAP,
+    TOOL,
+    VMLINUX,
+)
 
 IMAGE, LAB, SCRIPTS = "p2plab-image", "p2plab", "p2plab-rootfs"
-KERNEL_FILES = ("bzImage", "vmlinux", "System.map", ".config")
-TOOL, INITRAMFS = "p2pmem-test", "initramfs.cpio.lz4"
+KERNEL_FILES = (BZIMAGE, VMLINUX, SYSTEM_MAP, DOT_CONFIG)
 
 
 @dataclass(frozen=True)

@@ -9,17 +9,18 @@ from pathlib import Path
 
 from host.tools import missing_tool
 from reproduce import cpio, sections
+from settings.paths import BZIMAGE, DOT_CONFIG, INITRAMFS, MODULE, SYSTEM_MAP, TOOL, VMLINUX
 
 # What is made from what: a difference in the tool shows again in the initramfs, and so on. The
 # tool comes first because it needs nothing of the others.
 ORDER = (
-    "p2pmem-test",
-    ".config",
-    "p2pmem_pci.ko",
-    "vmlinux",
-    "System.map",
-    "bzImage",
-    "initramfs.cpio.lz4",
+    TOOL,
+    DOT_CONFIG,
+    MODULE,
+    VMLINUX,
+    SYSTEM_MAP,
+    BZIMAGE,
+    INITRAMFS,
 )
 # Sums and descriptions of all the others.
 LAST = ("sbom.cdx.json", "manifest.json", "SHA256SUMS")

@@ -72,21 +72,22 @@ def initramfs(selection: Selection) -> None:
 
 
 def pack_with(
-    workspace: Workspace, more: Sequence[ImageFile], target: Path, module: Path | None = None
+    workspace: Workspace, more: Sequence[ImageFile], folder: Path, module: Path | None = None
 ) -> Path:
     """Pack what the built root file system has and further files, elsewhere; return the image.
 
     Args:
         workspace: the build.
         more: the further files.
-        target: the image; its folder also gets what it is packed from.
+        folder: gets the image, and what it is packed from.
         module: takes the place of the built one.
 
     Raises:
         ImageError: a file cannot go in; says which and why.
         OSError: nothing was built.
     """
-    target.parent.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    target = folder / workspace.initramfs.name
     parts = _parts(workspace)
     parts = replace(parts, module=module or parts.module, more=(*parts.more, *more))
     pack(parts, workspace.gen_init_cpio, target)

@@ -13,6 +13,9 @@ DIST = PROJECT / "dist"  # all that is meant to be kept: bundles, logs and repor
 TESTS = BUILD / "tests"  # how each step of `doit test` ended, and JUnit files
 COMPAT = BUILD / "compat"  # the table of all kernels, their headers and compilers
 AUTO_KERNEL = BUILD / "auto-kernel.json"  # what kernel=auto was decided to be
+# What the kernel's build, the lab's own and packing make; an image has these files by these names.
+BZIMAGE, VMLINUX, SYSTEM_MAP, DOT_CONFIG = "bzImage", "vmlinux", "System.map", ".config"
+MODULE, TOOL, INITRAMFS = "p2pmem_pci.ko", "p2pmem-test", "initramfs.cpio.lz4"
 DOWNLOADS_VARIABLE = "P2PLAB_DOWNLOADS"
 OTHER_DOWNLOADS = f"choose another download directory with the variable {DOWNLOADS_VARIABLE}"
 
@@ -113,22 +116,22 @@ class Workspace:
     @property
     def dot_config(self) -> Path:
         """The kernel's final configuration."""
-        return self.linux / ".config"
+        return self.linux / DOT_CONFIG
 
     @property
     def bzimage(self) -> Path:
         """The bootable kernel image."""
-        return self.linux / "arch/x86/boot/bzImage"
+        return self.linux / "arch/x86/boot" / BZIMAGE
 
     @property
     def vmlinux(self) -> Path:
         """The kernel with symbols, for gdb."""
-        return self.linux / "vmlinux"
+        return self.linux / VMLINUX
 
     @property
     def system_map(self) -> Path:
         """The kernel's symbols and their addresses."""
-        return self.linux / "System.map"
+        return self.linux / SYSTEM_MAP
 
     @property
     def auto_conf(self) -> Path:
@@ -160,7 +163,7 @@ class Workspace:
         """The built kernel module; of a user's own a link to it, whatever its name is."""
         if self.own_module:
             return self.root / f"{self.own_module}.ko"
-        return self.module_dir / "p2pmem_pci.ko"
+        return self.module_dir / MODULE
 
     @property
     def tool_dir(self) -> Path:
@@ -172,7 +175,7 @@ class Workspace:
         """The built user-space tool; of a user's own a link to it, whatever its name is."""
         if self.own_tool:
             return self.root / f"{self.own_tool}.program"
-        return self.tool_dir / "p2pmem-test"
+        return self.tool_dir / TOOL
 
     @property
     def tool_links(self) -> Path:
@@ -193,7 +196,7 @@ class Workspace:
     @property
     def initramfs(self) -> Path:
         """The root file system that the kernel boots into."""
-        return self.rootfs / "initramfs.cpio.lz4"
+        return self.rootfs / INITRAMFS
 
     @property
     def menuconfig(self) -> Path:

@@ -85,7 +85,7 @@ def booted(workspace: Workspace, folder: Path, *more: ImageFile) -> AbstractCont
     """Boot the tested build with further files; the drives' DMA is traced."""
     artifacts = built_in(workspace)
     if more:
-        image = pack_with(workspace, more, folder / "rootfs/initramfs.cpio.lz4")
+        image = pack_with(workspace, more, folder / "rootfs")
         artifacts = replace(artifacts, initramfs=image)
     topology = load_topology(TOPOLOGY)
     vm = machine(artifacts, topology, create_filled(topology, folder), "auto", folder)

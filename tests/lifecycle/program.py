@@ -35,4 +35,4 @@ def pack_image(
         OSError: nothing was built.
     """
     more = [ImageFile(f"/bin/{NAME}", program, "755")]
-    return pack_with(workspace, more, folder / "initramfs.cpio.lz4", module)
+    return pack_with(workspace, more, folder, module)

@@ -96,7 +96,7 @@ def test_an_image_with_further_files_has_both_too(own: Own, tmp_path: Path) -> N
     own.make_module()
     own.make_tool()
     further = ImageFile("/bin/further", own.at.tool.resolve(), "755")
-    image = rootfs_task.pack_with(own.at, [further], tmp_path / "elsewhere/image")
+    image = rootfs_task.pack_with(own.at, [further], tmp_path / "elsewhere")
 
     spec = (image.parent / "initramfs.spec").read_text()
     for target in ("/bin/further", "/bin/p2pmem-test", "/lib/modules/6.12.1/mine.ko"):
