@@ -15,6 +15,7 @@ from types import FrameType
 
 from boot.qemu import Vm, command, shown
 from host.errors import LabError
+from host.lock import held
 from host.tools import missing_tool
 from kernel.kbuild import MAPPED_BUILD, MAPPED_SOURCE
 
@@ -91,11 +92,12 @@ def boot(vm: Vm) -> None:
 
 def _run(argv: list[str], size_socket: Path) -> int:
     # Ctrl-C is an ordinary key for QEMU (raw terminal); should it arrive while QEMU starts or
-    # ends, it must not take the lab down and leave QEMU behind.
+    # ends, it must not take the lab down and leave QEMU behind. Should the lab be killed all the
+    # same, QEMU keeps the lock of its drives.
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         with _follow_size(size_socket):
-            return subprocess.run(argv, check=False).returncode
+            return subprocess.run(argv, check=False, pass_fds=held()).returncode
     except FileNotFoundError as error:
         raise missing_tool(argv[0]) from error
     finally:

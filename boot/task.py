@@ -12,15 +12,23 @@ from boot.artifacts import built_in
 from boot.drives import create_blank
 from boot.qemu import QEMU, Vm
 from boot.topology import Topology, load_topology
+from host.lock import locked
 from host.terminal import require_terminal
 from host.tools import require_programs
 from kernel.selection import Selection
 from kernel.source import read_record
 from settings.paths import Workspace, accel_cache
 
+OTHER_BOOT = "end that one, or leave out keep=yes: this one then has drives of its own"
+
 
 def boot(selection: Selection) -> None:
-    """Give the user the guest's console."""
+    """Give the user the guest's console.
+
+    Raises:
+        HeldError: the drives are kept, and another guest has them.
+        LabError: there is no terminal, nothing was built, or QEMU ended with an error.
+    """
     require_programs(QEMU)
     require_terminal("doit boot", "for a run without one there is `doit verify`")
     topology = load_topology(selection.topology_file)
@@ -39,8 +47,10 @@ def boot(selection: Selection) -> None:
 def _drive_folder(folder: Path, *, keep: bool) -> Iterator[Path]:
     """Give a place for drive images: one that stays, or one that goes with this boot."""
     if keep:
-        _say(f"the drive images are kept in {folder}")
-        yield folder
+        lock = folder.with_name(f"{folder.name}.lock")
+        with locked(lock, f"booting with the drives in {folder}", OTHER_BOOT, waits=False):
+            _say(f"the drive images are kept in {folder}")
+            yield folder
         return
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="throw-away-", dir=folder) as scratch:

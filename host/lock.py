@@ -17,8 +17,14 @@ WAITING = "waiting: another process is at it"
 _held: set[int] = set()
 
 
+class HeldError(LabError):
+    """Somebody else holds a lock that is not waited for."""
+
+
 @contextmanager
-def locked(path: Path, what: str, hint: str = "", *, shared: bool = False) -> Iterator[None]:
+def locked(
+    path: Path, what: str, hint: str = "", *, shared: bool = False, waits: bool = True
+) -> Iterator[None]:
     """Hold the lock file ``path`` while the block runs; wait for another holder.
 
     The kernel releases the lock when its holder ends, however it ends. Who holds it exclusively
@@ -29,12 +35,14 @@ def locked(path: Path, what: str, hint: str = "", *, shared: bool = False) -> It
         what: what the progress line calls the work.
         hint: for the error.
         shared: others who ask for a shared lock may hold it at the same time.
+        waits: False where the other one may hold it for as long as a person likes.
 
     Raises:
+        HeldError: somebody else holds it, and this one does not wait.
         LabError: the lock file cannot be made.
     """
     kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
-    with _acquired(path, what, hint, kind) as stream:
+    with _acquired(path, what, hint, kind, waits=waits) as stream:
         _held.add(stream.fileno())
         try:
             yield
@@ -53,7 +61,7 @@ def held() -> tuple[int, ...]:
     return tuple(_held)
 
 
-def _acquired(path: Path, what: str, hint: str, kind: int) -> BinaryIO:
+def _acquired(path: Path, what: str, hint: str, kind: int, *, waits: bool) -> BinaryIO:
     """Return the lock file, open and locked."""
     with Progress(what) as progress:
         tell = progress.say
@@ -61,6 +69,8 @@ def _acquired(path: Path, what: str, hint: str, kind: int) -> BinaryIO:
             with ExitStack() as closing:
                 stream = closing.enter_context(_opened(path, hint))
                 while not _try(stream.fileno(), kind):
+                    if not waits:
+                        raise HeldError(f"{what}: another process is at it", hint=hint)
                     tell(WAITING)
                     tell = progress.update
                     time.sleep(POLL)

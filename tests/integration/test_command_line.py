@@ -131,6 +131,28 @@ def connected(address: tuple[str, int]) -> socket.socket:
             time.sleep(0.2)
 
 
+def test_kept_drives_are_for_one_guest_at_a_time(
+    console: Callable[..., "pexpect.spawn[str]"], workspace: Workspace
+) -> None:
+    """Two would write the same images; those that are gone afterwards are each guest's own."""
+    remove(workspace.run_dir("boot", "switch"))
+    first = console("topology=switch", "keep=1")
+    first.expect("Ctrl-A X")
+
+    second = console("topology=switch", "keep=1")
+    second.expect(pexpect.EOF)
+    second.close()
+    assert second.exitstatus == 1
+    (error,) = re.findall(r"error: (.*)\r", str(second.before))
+    assert error.endswith("boot/switch: another process is at it")
+    assert "leave out keep=yes" in str(second.before)
+    assert "qemu-system" not in str(second.before)
+
+    third = console("topology=switch", "keep=0")
+    third.expect("Ctrl-A X")
+    wait_prompt(first)
+
+
 def test_drive_images_are_kept_only_if_asked_for(
     console: Callable[..., "pexpect.spawn[str]"], workspace: Workspace
 ) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from host.errors import LabError
-from host.lock import held, locked
+from host.lock import HeldError, held, locked
 from settings.paths import PROJECT
 
 HOLD = f"""
@@ -46,6 +46,19 @@ def is_free(path: Path, kind: int = fcntl.LOCK_EX) -> bool:
         except BlockingIOError:
             return False
         return True
+
+
+def test_second_one_is_refused_where_nobody_waits(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    with (
+        holder(path),
+        pytest.raises(HeldError, match="booting: another process is at it") as caught,
+        locked(path, "booting", "end that one", waits=False),
+    ):
+        pass
+    assert caught.value.hint == "end that one"
+    with locked(path, "booting", waits=False):
+        assert not is_free(path)
 
 
 def test_second_one_waits_and_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
