@@ -10,6 +10,7 @@ from bench.report import Subject, compared, print_group, print_head, write_repor
 from boot.artifacts import Artifacts, built_in
 from boot.drives import create_blank
 from boot.qemu import QEMU, Vm, version
+from boot.setup import Setup
 from boot.topology import Topology, load_topology
 from host.errors import SettingError
 from host.files import remove, require_space, sha256_file
@@ -19,7 +20,7 @@ from kernel.selection import Selection
 from rootfs.elf import ImageError, require_static
 from rootfs.initramfs import ImageFile
 from rootfs.task import pack_with
-from settings.paths import Workspace
+from settings.paths import Workspace, accel_cache
 
 # In large ones a single run copies so much that the start of a program hardly counts.
 DRIVE_MIB = 512
@@ -96,6 +97,22 @@ def measured(bench: Bench, plan: Plan) -> list[Group]:
     remove(bench.folder)
     bench.folder.mkdir(parents=True)
     require_space(bench.folder, SPACE)
+    setup = _setup(bench)
+    images = create_blank(setup.topology, bench.folder)
+    vm = machine(setup, images)
+    try:
+        # Nothing is traced: that would be measured, too.
+        with ready(vm, setup) as session:
+            print_head()
+            groups = list(measure(session, plan, print_group))
+    finally:
+        for image in images.values():
+            remove(image)
+    write_reports(_subject(bench, vm, setup.artifacts), groups, bench.folder)
+    return groups
+
+
+def _setup(bench: Bench) -> Setup:
     artifacts = built_in(bench.workspace)
     if bench.against:
         more = [ImageFile(f"/bin/{AGAINST}", bench.against, "755")]
@@ -103,18 +120,7 @@ def measured(bench: Bench, plan: Plan) -> list[Group]:
         artifacts = replace(artifacts, initramfs=image)
     drives = tuple(replace(drive, drive_mib=DRIVE_MIB) for drive in bench.topology.drives)
     topology = replace(bench.topology, drives=drives)
-    images = create_blank(topology, bench.folder)
-    vm = machine(artifacts, topology, images, bench.accel, bench.folder, bench.cpu)
-    try:
-        # Nothing is traced: that would be measured, too.
-        with ready(vm, bench.folder, artifacts) as session:
-            print_head()
-            groups = list(measure(session, plan, print_group))
-    finally:
-        for image in images.values():
-            remove(image)
-    write_reports(_subject(bench, vm, artifacts), groups, bench.folder)
-    return groups
+    return Setup(artifacts, topology, bench.cpu, bench.accel, accel_cache(), bench.folder)
 
 
 def _subject(bench: Bench, vm: Vm, artifacts: Artifacts) -> Subject:

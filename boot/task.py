@@ -4,14 +4,14 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
-from boot import accel, interactive
+from boot import interactive
 from boot.artifacts import built_in
 from boot.drives import create_blank
-from boot.qemu import QEMU, Vm
-from boot.topology import Topology, load_topology
+from boot.qemu import QEMU
+from boot.setup import Setup, machine
+from boot.topology import load_topology
 from host.lock import locked
 from host.terminal import require_terminal
 from host.tools import require_programs
@@ -31,12 +31,9 @@ def boot(selection: Selection) -> None:
     """
     require_programs(QEMU)
     require_terminal("doit boot", "for a run without one there is `doit verify`")
-    topology = load_topology(selection.topology_file)
-    folder = selection.run_dir("boot")
-    with _drive_folder(folder, keep=selection.settings.keep) as drives:
-        vm = _vm(selection, topology, create_blank(topology, drives))
-        chosen = accel.resolve(selection.settings.accel, vm, folder / "probe", accel_cache(), _say)
-        vm = replace(vm, accel=chosen)
+    setup = _setup(selection)
+    with _drive_folder(setup.folder, keep=selection.settings.keep) as drives:
+        vm = machine(setup, create_blank(setup.topology, drives), _say)
         if selection.settings.gdb:
             _say(f"gdb, in another terminal:\n  {_gdb_command(selection.workspace)}\n")
             vm = interactive.waiting_for_gdb(vm)
@@ -57,14 +54,15 @@ def _drive_folder(folder: Path, *, keep: bool) -> Iterator[Path]:
         yield Path(scratch)
 
 
-def _vm(selection: Selection, topology: Topology, drives: dict[str, Path]) -> Vm:
-    artifacts = built_in(selection.workspace)
-    return Vm(
+def _setup(selection: Selection) -> Setup:
+    topology = load_topology(selection.topology_file)
+    return Setup(
+        artifacts=built_in(selection.workspace),
         topology=topology,
-        kernel=artifacts.bzimage,
-        initramfs=artifacts.initramfs,
-        drives=drives,
         cpu=selection.settings.cpu or topology.cpu,
+        accel=selection.settings.accel,
+        accel_cache=accel_cache(),
+        folder=selection.run_dir("boot"),
     )
 
 

@@ -4,24 +4,21 @@ import datetime
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 
-from boot import accel, trace
 from boot.artifacts import Artifacts
 from boot.console import GuestEnded
-from boot.drives import create_filled, image_paths
-from boot.machine import QemuFailed, running
+from boot.drives import create_filled
+from boot.machine import QemuFailed
 from boot.outcome import Outcome
-from boot.qemu import SERVE, Vm, version
-from boot.topology import Topology
+from boot.qemu import Vm, version
+from boot.setup import Setup, serving
 from host.files import remove, require_space, sha256_file
-from verify.images import Images
+from verify.guest import session_with, traced
 from verify.own_tool import for_own_tool
 from verify.plan import guest_checks, image_checks, log_checks
 from verify.runner import Result, Run, run_checks, skip_checks
 from verify.scenario import Scenario
 from verify.session import Session
-from verify.timeouts import timeouts_for
 from verify.verdict import Subject, Verdict, decide
 
 # QEMU says nothing when it cannot write its trace, and the drives' images are whole beforehand.
@@ -30,26 +27,14 @@ SPACE_LEFT = 1 << 20
 
 
 @dataclass(frozen=True)
-class Inputs:
-    """What is verified, and how.
+class Inputs(Setup):
+    """What is verified, and how; the folder is emptied first.
 
     Attributes:
-        artifacts: the build to boot.
-        topology: the machine to boot it on.
         scenario: what is to be copied on this topology.
-        accel: the setting: ``auto``, ``kvm`` or ``tcg``.
-        accel_cache: where results of probing KVM are remembered.
-        cpu: QEMU CPU model.
-        folder: gets everything that the run leaves behind; emptied first.
     """
 
-    artifacts: Artifacts
-    topology: Topology
     scenario: Scenario
-    accel: str
-    accel_cache: Path
-    cpu: str
-    folder: Path
 
 
 def verify(inputs: Inputs, report: Callable[[Result], None], say: Callable[[str], None]) -> Verdict:
@@ -65,7 +50,8 @@ def verify(inputs: Inputs, report: Callable[[Result], None], say: Callable[[str]
     # Files of an earlier run must not be there to be taken for this one's.
     remove(inputs.folder)
     inputs.folder.mkdir(parents=True)
-    vm = _machine(inputs, say)
+    images = create_filled(inputs.topology, inputs.folder)
+    vm = traced(serving(inputs, images, say), inputs.folder)
     require_space(inputs.folder, SPACE_FOR_LOGS)
     subject = _subject(inputs, vm)
     try:
@@ -92,19 +78,6 @@ class _Finished:
     session: Session | None
 
 
-def _machine(inputs: Inputs, say: Callable[[str], None]) -> Vm:
-    vm = Vm(
-        topology=inputs.topology,
-        kernel=inputs.artifacts.bzimage,
-        initramfs=inputs.artifacts.initramfs,
-        drives=create_filled(inputs.topology, inputs.folder),
-        cpu=inputs.cpu,
-        kernel_arguments=SERVE,
-    )
-    chosen = accel.resolve(inputs.accel, vm, inputs.folder / "probe", inputs.accel_cache, say)
-    return replace(vm, accel=chosen, extra=trace.options(inputs.folder / "trace.log"))
-
-
 def _subject(inputs: Inputs, vm: Vm) -> Subject:
     return Subject(
         kernel=inputs.artifacts.source,
@@ -126,17 +99,7 @@ def _own(artifacts: Artifacts) -> dict[str, str]:
 
 def _checked(inputs: Inputs, vm: Vm, report: Callable[[Result], None]) -> _Finished:
     """Run every check that can be run: in the guest, then on what it left behind."""
-    with running(vm, inputs.folder) as guest:
-        session = Session(
-            topology=inputs.topology,
-            guest=guest,
-            images=Images(inputs.topology, image_paths(inputs.topology, inputs.folder)),
-            trace=trace.TraceReader(inputs.folder / "trace.log"),
-            timeouts=timeouts_for(vm.accel),
-            release=inputs.artifacts.release,
-            module=inputs.artifacts.module,
-            own_tool=bool(inputs.artifacts.own_tool),
-        )
+    with session_with(vm, inputs) as session:
         run = run_checks(guest_checks(inputs.scenario), session, report)
     images = image_checks(inputs.scenario)
     if run.ended:

@@ -18,7 +18,7 @@ from rootfs.initramfs import Parts, find_busybox, pack
 from settings.paths import PROJECT, Workspace
 from tests.integration.conftest import Act, Lab
 from tests.integration.results import failed
-from verify import run
+from verify import guest, run
 from verify.plan import guest_checks
 from verify.run import Inputs
 from verify.runner import Check, Status
@@ -43,7 +43,7 @@ def during(monkeypatch: pytest.MonkeyPatch) -> Callable[[Act], None]:
             return [*checks[:first], Check("broken on purpose", act), *checks[first:]]
 
         monkeypatch.setattr(run, "guest_checks", planned)
-        monkeypatch.setattr(run, "timeouts_for", lambda _accel: SHORT)
+        monkeypatch.setattr(guest, "timeouts_for", lambda _accel: SHORT)
 
     return insert
 
@@ -187,7 +187,7 @@ def test_a_module_that_does_not_load(lab: Lab, faulty: Path) -> None:
 def test_a_module_that_makes_the_kernel_complain(
     lab: Lab, faulty: Path, monkeypatch: pytest.MonkeyPatch, fault: str, outcome: Outcome
 ) -> None:
-    monkeypatch.setattr(run, "timeouts_for", lambda _accel: SHORT)
+    monkeypatch.setattr(guest, "timeouts_for", lambda _accel: SHORT)
     inputs = with_image(lab.inputs(), faulty)
     artifacts = replace(inputs.artifacts, module=f"p2pmem_pci fault={fault}")
     verdict = lab.verify(replace(inputs, artifacts=artifacts))

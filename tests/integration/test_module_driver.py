@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from boot import accel
+from boot.artifacts import built_in
 from boot.drives import create_filled
 from boot.kernel_log import complaints
 from boot.machine import Guest, running
-from boot.qemu import SERVE, Vm
+from boot.setup import Setup, serving
 from boot.topology import load_topology
 from host.tools import require_programs
 from kernel.external import build_module
@@ -97,18 +97,11 @@ def booted(
     parts = Parts(find_busybox(), module, workspace.tool, workspace.vmlinux, more)
     pack(parts, workspace.gen_init_cpio, image / "initramfs")
     topology = load_topology(CONFIGS / "topologies/switch-q35.toml")
-    plain = Vm(
-        topology=topology,
-        kernel=workspace.bzimage,
-        initramfs=image / "initramfs",
-        drives=create_filled(topology, image),
-        cpu=topology.cpu,
-        kernel_arguments=SERVE,
-        extra=DEVICES,
-    )
-    chosen = accel.resolve("auto", plain, folder / "probe", accel_cache(), print)
-    timeouts = timeouts_for(chosen)
-    with running(replace(plain, accel=chosen), folder) as guest:
+    artifacts = replace(built_in(workspace), initramfs=image / "initramfs")
+    setup = Setup(artifacts, topology, topology.cpu, "auto", accel_cache(), folder)
+    vm = replace(serving(setup, create_filled(topology, image), print), extra=DEVICES)
+    timeouts = timeouts_for(vm.accel)
+    with running(vm, folder) as guest:
         guest.console.wait_ready(timeouts.boot)
         machine = Machine(guest, timeouts)
         machine.run("modprobe p2pmem_pci")

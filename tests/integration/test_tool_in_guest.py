@@ -14,9 +14,9 @@ from bench.guest import machine, ready
 from bench.plan import BASE, OTHER, OWN, Plan
 from bench.report import compared
 from bench.task import Bench, measured
-from boot import trace
 from boot.artifacts import built_in
 from boot.drives import create_filled
+from boot.setup import Setup
 from boot.topology import load_topology
 from boot.trace import Memory, total
 from host.errors import LabError
@@ -24,7 +24,8 @@ from kernel.external import build_module
 from kernel.kbuild import Kbuild
 from rootfs.initramfs import ImageFile
 from rootfs.task import pack_with
-from settings.paths import CONFIGS, PROJECT, Workspace
+from settings.paths import CONFIGS, PROJECT, Workspace, accel_cache
+from verify.guest import traced
 from verify.session import Session
 
 pytestmark = pytest.mark.kernel
@@ -88,9 +89,8 @@ def booted(workspace: Workspace, folder: Path, *more: ImageFile) -> AbstractCont
         image = pack_with(workspace, more, folder / "rootfs")
         artifacts = replace(artifacts, initramfs=image)
     topology = load_topology(TOPOLOGY)
-    vm = machine(artifacts, topology, create_filled(topology, folder), "auto", folder)
-    vm = replace(vm, extra=trace.options(folder / "trace.log"))
-    return ready(vm, folder, artifacts)
+    setup = Setup(artifacts, topology, topology.cpu, "auto", accel_cache(), folder)
+    return ready(traced(machine(setup, create_filled(topology, folder)), folder), setup)
 
 
 @pytest.fixture(scope="module")

@@ -2,16 +2,13 @@
 
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
-from boot import accel
-from boot.artifacts import Artifacts
 from boot.console import GuestEnded
 from boot.machine import running
 from boot.outcome import Outcome
-from boot.qemu import SERVE, Vm
-from boot.topology import Topology
+from boot.setup import Setup, serving
 from host.errors import LabError
 from host.files import emptied
 from tests.lifecycle.aftermath import (
@@ -39,26 +36,16 @@ def never() -> bool:
 
 
 @dataclass(frozen=True)
-class Inputs:
-    """What the suite runs on.
+class Inputs(Setup):
+    """What the suite runs on; its program is in the root file system.
+
+    The folder is emptied first, and gets another one for each guest.
 
     Attributes:
-        artifacts: the kernel and a root file system with the suite's program.
-        topology: the machine.
-        cpu: QEMU CPU model.
-        accel: the setting: ``auto``, ``kvm`` or ``tcg``.
-        accel_cache: where results of probing KVM are remembered.
         instrumented: whether the kernel is one of the slow ones.
-        folder: gets a folder for each guest.
     """
 
-    artifacts: Artifacts
-    topology: Topology
-    cpu: str
-    accel: str
-    accel_cache: Path
     instrumented: bool
-    folder: Path
 
 
 @dataclass(frozen=True)
@@ -104,17 +91,8 @@ class Suite:
         emptied(inputs.folder)
         self._inputs = inputs
         self._guests = 0
-        vm = Vm(
-            topology=inputs.topology,
-            kernel=inputs.artifacts.bzimage,
-            initramfs=inputs.artifacts.initramfs,
-            drives=create_patterned(inputs.topology, inputs.folder),
-            cpu=inputs.cpu,
-            kernel_arguments=SERVE,
-        )
-        probe = inputs.folder / "probe"
-        self.accel = accel.resolve(inputs.accel, vm, probe, inputs.accel_cache, say)
-        self._vm = replace(vm, accel=self.accel)
+        self._vm = serving(inputs, create_patterned(inputs.topology, inputs.folder), say)
+        self.accel = self._vm.accel
         self._limits = limits_for(self.accel, instrumented=inputs.instrumented)
 
     def run(self, work: Sequence[Work], enough: Callable[[], bool] = never) -> Generator[Result]:
