@@ -278,12 +278,10 @@ def task_compat() -> Task:
     }
 
 
-def in_guests(function: str) -> tuple[Any, list[Any]]:
+def in_guests(module: str, function: str) -> tuple[Any, list[Any]]:
     """Return the action that runs the life-cycle suite: one at a time, on what is built."""
-    return (
-        stage("tests.lifecycle.task", function, lock=GUESTS_LOCK, reads=AT.lock),
-        [SELECTED],
-    )
+    action = stage(f"tests.lifecycle.{module}", function, lock=GUESTS_LOCK, reads=AT.lock)
+    return (action, [SELECTED])
 
 
 def task__suite_fits() -> Task:
@@ -294,7 +292,7 @@ def task__suite_fits() -> Task:
 def task_lifecycle() -> Task:
     """cross who holds device memory with all that can happen to it: the module's own suite"""
     return {
-        "actions": [in_guests("lifecycle")],
+        "actions": [in_guests("task", "lifecycle")],
         "task_dep": ["_no_report:lifecycle", "_suite_fits", "build"],
         "clean": cleaning(AT.root / "lifecycle", AT.root / "lifecycle-image"),
     }
@@ -303,9 +301,23 @@ def task_lifecycle() -> Task:
 def task_soak() -> Task:
     """run the life-cycle suite again and again: doit soak minutes=10"""
     return {
-        "actions": [in_guests("soak")],
+        "actions": [in_guests("task", "soak")],
         "task_dep": ["_no_report:soak", "_suite_fits", "build"],
         "clean": cleaning(AT.root / "soak"),
+    }
+
+
+def task__race_fits() -> Task:
+    """see that a race can be looked for with these settings, before anything is built for it"""
+    return {"actions": [(stage("tests.lifecycle.race", "fits"), [SELECTED])]}
+
+
+def task_race() -> Task:
+    """plant a data race in the module, which has to be found: doit config=kcsan race"""
+    return {
+        "actions": [in_guests("race", "race")],
+        "task_dep": ["_race_fits", "build"],
+        "clean": cleaning(AT.root / "race", AT.root / "race-module"),
     }
 
 

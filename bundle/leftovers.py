@@ -22,7 +22,7 @@ KEPT = (
     "*/verify/**/qemu.log",
     "*/verify/*/trace.log",
     *(f"*/{kind}/{kind}.json" for kind in ("lifecycle", "soak")),
-    *(f"*/{kind}/guest-*/console.log" for kind in ("lifecycle", "soak")),
+    *(f"*/{kind}/guest-*/console.log" for kind in ("lifecycle", "soak", "race")),
     "compat/compat.*",
     "compat/logs/*.log",
     *(f"{folder}/{name}" for folder in ("reproduce", "rebuild") for name in REPRODUCTION),

@@ -29,6 +29,8 @@ TASKS = {
     "lifecycle": "lifecycle",
     "lifecycle-image": "lifecycle",
     "soak": "soak",
+    "race": "race",
+    "race-module": "race",
 }
 
 

@@ -53,7 +53,7 @@ SOLE_READERS = (
     ("against", ("bench",), NO_OTHERS),
     ("runs", ("bench",), NO_OTHERS),
     ("trees", ("compat",), NO_OTHERS),
-    ("minutes", ("soak",), NO_OTHERS),
+    ("minutes", ("race", "soak"), NO_OTHERS),
     ("seed", ("lifecycle", "soak"), NO_OTHERS),
     ("cases", ("lifecycle", "soak"), NO_OTHERS),
 )

@@ -143,7 +143,12 @@ SETTINGS = (
         "`doit compat` takes these kernel trees of yours too, separated by commas",
         trees,
     ),
-    Setting("minutes", "10", "how long `doit soak` goes on; never less than one pass", positive),
+    Setting(
+        "minutes",
+        "10",
+        "how long `doit soak` goes on, but never less than one pass; how long `doit race` looks",
+        positive,
+    ),
     Setting(
         "seed",
         "0",

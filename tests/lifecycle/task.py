@@ -110,6 +110,15 @@ def fits(selection: Selection) -> None:
         SettingError: it has not.
     """
     chosen_cases(selection.settings.cases)
+    require_topology(selection)
+
+
+def require_topology(selection: Selection) -> None:
+    """See that the topology is the one that the suite is made for.
+
+    Raises:
+        SettingError: it is not.
+    """
     topology = selection.settings.topology
     if topology != TOPOLOGY:
         raise SettingError(
@@ -119,8 +128,13 @@ def fits(selection: Selection) -> None:
         )
 
 
-def inputs_of(selection: Selection, folder: Path) -> Inputs:
+def inputs_of(selection: Selection, folder: Path, module: Path | None = None) -> Inputs:
     """Return what a selection asks to run the suite on.
+
+    Args:
+        selection: the build.
+        folder: gets a folder for each guest.
+        module: takes the place of the built one.
 
     Raises:
         LabError: nothing has been built, or something cannot go into the root file system.
@@ -130,7 +144,7 @@ def inputs_of(selection: Selection, folder: Path) -> Inputs:
     topology = load_topology(selection.topology_file)
     artifacts = built_in(workspace)
     packed = workspace.root / "lifecycle-image"
-    image = pack_image(workspace, packed, build_program(packed / "program"))
+    image = pack_image(workspace, packed, build_program(packed / "program"), module)
     return Inputs(
         artifacts=replace(artifacts, initramfs=image),
         topology=topology,

@@ -26,7 +26,7 @@ from tests.lifecycle.events import EVENTS, Ended
 from tests.lifecycle.holders import HOLDERS, Left, judge, parse_left
 from tests.lifecycle.known import KNOWN, examine
 from tests.lifecycle.limits import is_instrumented, limits_for
-from tests.lifecycle.mutations import MUTATIONS, Mutation, mutate
+from tests.lifecycle.mutations import MUTATIONS, RACE, Mutation, mutate
 from tests.lifecycle.program import GUEST, NAME
 from verify.check import CheckFailed
 
@@ -311,7 +311,7 @@ def test_limits_are_longer_where_the_kernel_is_slow(tmp_path: Path) -> None:
     assert slow.event > plain.event > limits_for("kvm", instrumented=False).event
 
 
-@pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda item: item.name)
+@pytest.mark.parametrize("mutation", [*MUTATIONS, RACE], ids=lambda item: item.name)
 def test_a_mutation_changes_the_module_as_it_is_now(mutation: Mutation, tmp_path: Path) -> None:
     mutate(PROJECT / "p2pmem-pci", mutation, tmp_path / "mutated")
 

@@ -169,7 +169,7 @@ def test_checkout_where_no_kernel_can_be_built(
         (["bundle=b", "rootfs=tools"], "bundle= and rootfs= do not go together"),
         (["manifest=b", "rootfs=tools", "reproduce"], "manifest= and rootfs= do not go together"),
         (["trees=own", "verify"], "trees= is for `doit compat` alone, not for `doit verify`"),
-        (["minutes=5", "lifecycle"], "minutes= is for `doit soak` alone, not for `doit lifecycle`"),
+        (["minutes=5", "lifecycle"], "minutes= is for `doit race` and `doit soak` alone"),
         (["cases=fuzz"], "cases= is for `doit lifecycle` and `doit soak` alone"),
         (["seed=5"], "seed= is for `doit lifecycle` and `doit soak` alone, not for `doit verify`"),
     ],
