@@ -9,6 +9,8 @@ from boot.outcome import Outcome
 # Order matters: the first pattern that fits a line names it.
 PATTERNS = (
     (Outcome.PANIC, re.compile(r"Kernel panic - not syncing|PANIC: double fault")),
+    # Of what might go wrong: the kernel goes on, and no guest goes down by it.
+    (Outcome.WARNING, re.compile(r"\bBUG: KCSAN: ")),
     (
         Outcome.HANG,
         re.compile(

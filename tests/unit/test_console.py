@@ -265,6 +265,14 @@ def test_drain_reminds_a_guest_that_sleeps_on(tmp_path: Path) -> None:
         assert far.log.lines[-1] == "[ 1.1] reboot: Power down"
 
 
+def test_data_race_is_not_why_a_guest_went_down(tmp_path: Path) -> None:
+    """It may have been long before, and be excused: whoever looks through the log decides."""
+    with far_end(tmp_path) as far:
+        far.say("[ 1.0] BUG: KCSAN: data-race in a / b", "[ 2.0] reboot: Power down")
+        far.die()
+        assert not far.guest.drain(1)
+
+
 @pytest.mark.parametrize(
     ("last", "expected"),
     [

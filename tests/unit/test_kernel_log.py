@@ -36,6 +36,7 @@ warning [    0.9] WARNING: CPU: 1 PID: 31 at mm/memory_hotplug.c:290 __add_pages
 warning [    0.9] WARNING: mm/memory_hotplug.c:290 at __add_pages+0x9d/0x100, CPU#1: kworker/31
 warning [    0.9] WARNING: possible circular locking dependency detected
 warning [    0.9] WARNING: suspicious RCU usage
+warning [    4.0] BUG: KCSAN: data-race in blk_mq_run_hw_queue / nvme_irq
 warning [    0.9] WARNING: inconsistent lock state
 warning [    0.9] INFO: trying to register non-static key.
 warning [    0.9] INFO: possible recursive locking detected
