@@ -79,7 +79,7 @@ def test_a_module_of_the_users_own_goes_through_the_suite(
 
 def acting(name: str, command: str) -> Work:
     """Return a case that runs one command in the guest."""
-    return Work(Case(name, lambda bench, _seed: bench.run(command)), SEED)
+    return Work(Case(name, lambda rig, _seed: rig.run(command)), SEED)
 
 
 def test_what_a_case_leaves_behind_is_found_and_the_next_one_gets_a_new_guest(

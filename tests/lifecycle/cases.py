@@ -7,9 +7,9 @@ from fnmatch import fnmatchcase
 from functools import partial
 
 from host.errors import SettingError
-from tests.lifecycle.bench import PROGRAM, Bench
 from tests.lifecycle.events import EVENTS, RESET, Event
 from tests.lifecycle.holders import HOLDERS, Holder, cross
+from tests.lifecycle.rig import PROGRAM, Rig
 from verify.check import CheckFailed, require
 
 MAIN = "main"
@@ -29,7 +29,7 @@ class Case:
     """
 
     name: str
-    run: Callable[[Bench, int], str]
+    run: Callable[[Rig, int], str]
     guest: str = MAIN
 
 
@@ -47,17 +47,17 @@ class Inside:
     rounds: int = 1
     slow: bool = False
 
-    def run(self, bench: Bench, seed: int) -> str:
+    def run(self, rig: Rig, seed: int) -> str:
         """Run it.
 
         Raises:
             CheckFailed: a check in the guest failed, with the lines that say so; or none was made.
         """
-        words = [PROGRAM, "case", self.name, bench.node, bench.block(bench.peer)]
+        words = [PROGRAM, "case", self.name, rig.node, rig.block(rig.peer)]
         command = " ".join([*words, str(seed), str(self.rounds)])
-        throttled = bench.throttled(bench.peer, bench.limits.rate) if self.slow else nullcontext()
+        throttled = rig.throttled(rig.peer, rig.limits.rate) if self.slow else nullcontext()
         with throttled:
-            answer = bench.ask(command, bench.limits.case)
+            answer = rig.ask(command, rig.limits.case)
         if answer.status:
             raise CheckFailed(f"`{command}`: {_what_failed(answer.output)}")
         checks = sum(line.startswith("ok ") for line in answer.output.splitlines())
@@ -130,8 +130,8 @@ def _crossed() -> Iterator[Case]:
             yield Case(f"{holder.name} x {event.name}", run, guest)
 
 
-def _cross(holder: Holder, event: Event, bench: Bench, _seed: int) -> str:
-    return cross(bench, holder, event)
+def _cross(holder: Holder, event: Event, rig: Rig, _seed: int) -> str:
+    return cross(rig, holder, event)
 
 
 def _what_failed(output: str) -> str:

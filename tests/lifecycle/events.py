@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from boot.qemu import controller, subsystem
 from boot.qmp import QmpError
-from tests.lifecycle.bench import PROGRAM, SYSFS, Bench
+from tests.lifecycle.rig import PROGRAM, SYSFS, Rig
 from verify.check import CheckFailed, require
 
 OUT = "/run/event"
@@ -32,7 +32,7 @@ class Ended:
     error: str
 
 
-def _nothing(_bench: Bench) -> None:
+def _nothing(_bench: Rig) -> None:
     """Leave the guest as it is."""
 
 
@@ -52,46 +52,46 @@ class Event:
     """
 
     name: str
-    words: Callable[[Bench, str], list[str]]
+    words: Callable[[Rig, str], list[str]]
     revokes: bool
     error: str = "0"
     orderly: bool = True
-    from_host: Callable[[Bench], None] = _nothing
-    undo: Callable[[Bench], None] = _nothing
+    from_host: Callable[[Rig], None] = _nothing
+    undo: Callable[[Rig], None] = _nothing
 
-    def command(self, bench: Bench, holder: str) -> str:
+    def command(self, rig: Rig, holder: str) -> str:
         """Return the command that lets it begin in the guest, and ends at once."""
-        return " ".join([PROGRAM, "event", OUT, *self.words(bench, holder)])
+        return " ".join([PROGRAM, "event", OUT, *self.words(rig, holder)])
 
-    def ended(self, bench: Bench, seconds: float) -> Ended | None:
+    def ended(self, rig: Rig, seconds: float) -> Ended | None:
         """Wait for its end; returns None if it does not come."""
-        answer = bench.ask(f"{PROGRAM} await {OUT} {seconds}", seconds + bench.limits.command)
+        answer = rig.ask(f"{PROGRAM} await {OUT} {seconds}", seconds + rig.limits.command)
         if answer.status:
             return None
         begin, end = (line.split() for line in answer.output.splitlines())
         return Ended(int(begin[1]), int(end[1]), end[2])
 
-    def finish(self, bench: Bench, holder: str, what: str) -> Ended:
+    def finish(self, rig: Rig, holder: str, what: str) -> Ended:
         """Wait for its end.
 
         Raises:
             CheckFailed: it hangs; says where, and what the holder does meanwhile.
         """
-        if found := self.ended(bench, bench.limits.event):
+        if found := self.ended(rig, rig.limits.event):
             return found
-        address = bench.address(bench.provider.name)
-        text = bench.run(f"cat {OUT}").split()
+        address = rig.address(rig.provider.name)
+        text = rig.run(f"cat {OUT}").split()
         raise CheckFailed(
-            f"{self.name} of {address} did not end within {bench.limits.event:.0f} s; "
-            f"{_doing(bench, 'it', text[2])}; {_doing(bench, f'the holder ({what})', holder)}"
+            f"{self.name} of {address} did not end within {rig.limits.event:.0f} s; "
+            f"{_doing(rig, 'it', text[2])}; {_doing(rig, f'the holder ({what})', holder)}"
         )
 
 
-def _doing(bench: Bench, who: str, process: str) -> str:
+def _doing(rig: Rig, who: str, process: str) -> str:
     """Tell what a process of the guest is at, as far as the kernel says so."""
     at = f"/proc/{process}"
     # /proc/PID/stack is there only on kernels with stack traces.
-    answer = bench.ask(
+    answer = rig.ask(
         f"sed -n 's/^State:[[:space:]]*//p' {at}/status; cat {at}/wchan; echo; "
         f"cat {at}/stack 2>/dev/null"
     )
@@ -103,42 +103,42 @@ def _doing(bench: Bench, who: str, process: str) -> str:
     )
 
 
-def _writes(path: str, text: str = "1") -> Callable[[Bench, str], list[str]]:
+def _writes(path: str, text: str = "1") -> Callable[[Rig, str], list[str]]:
     """Return the words that write to a file below the function's directory."""
-    return lambda bench, _holder: ["write", f"{bench.sysfs}/{path}", text]
+    return lambda rig, _holder: ["write", f"{rig.sysfs}/{path}", text]
 
 
-def _unbind(bench: Bench, _holder: str) -> list[str]:
-    return ["write", f"{SYSFS}/drivers/nvme/unbind", bench.address(bench.provider.name)]
+def _unbind(rig: Rig, _holder: str) -> list[str]:
+    return ["write", f"{SYSFS}/drivers/nvme/unbind", rig.address(rig.provider.name)]
 
 
-def _bind(bench: Bench) -> None:
-    bench.run(f"echo {bench.address(bench.provider.name)} >{SYSFS}/drivers/nvme/bind")
+def _bind(rig: Rig) -> None:
+    rig.run(f"echo {rig.address(rig.provider.name)} >{SYSFS}/drivers/nvme/bind")
 
 
-def _rescan(bench: Bench) -> None:
-    bench.run(f"echo 1 >{SYSFS}/rescan")
+def _rescan(rig: Rig) -> None:
+    rig.run(f"echo 1 >{SYSFS}/rescan")
 
 
-def _reset_controller(bench: Bench, _holder: str) -> list[str]:
-    controller = bench.block(bench.provider).removeprefix("/dev/").rpartition("n")[0]
+def _reset_controller(rig: Rig, _holder: str) -> list[str]:
+    controller = rig.block(rig.provider).removeprefix("/dev/").rpartition("n")[0]
     return ["write", f"/sys/class/nvme/{controller}/reset_controller", "1"]
 
 
-def _reset_function(bench: Bench, _holder: str) -> list[str]:
+def _reset_function(rig: Rig, _holder: str) -> list[str]:
     """Let the kernel take a function-level reset, and nothing else that it has for a reset."""
-    bench.run(f"echo flr >{bench.sysfs}/reset_method")
-    return ["write", f"{bench.sysfs}/reset", "1"]
+    rig.run(f"echo flr >{rig.sysfs}/reset_method")
+    return ["write", f"{rig.sysfs}/reset", "1"]
 
 
-def _unplug(bench: Bench) -> None:
-    bench.guest.qmp.execute("device_del", id=controller(bench.provider.serial))
+def _unplug(rig: Rig) -> None:
+    rig.guest.qmp.execute("device_del", id=controller(rig.provider.serial))
 
 
-def _plug(bench: Bench) -> None:
-    drive = bench.provider
-    _await_ejected(bench, controller(drive.serial))
-    bench.guest.qmp.execute(
+def _plug(rig: Rig) -> None:
+    drive = rig.provider
+    _await_ejected(rig, controller(drive.serial))
+    rig.guest.qmp.execute(
         "device_add",
         driver="nvme",
         id=controller(drive.serial),
@@ -150,32 +150,32 @@ def _plug(bench: Bench) -> None:
     )
 
 
-def _await_ejected(bench: Bench, device: str) -> None:
+def _await_ejected(rig: Rig, device: str) -> None:
     """The guest has let go of the device a moment before QEMU does."""
-    limit = time.monotonic() + bench.limits.event
+    limit = time.monotonic() + rig.limits.event
     while True:
         try:
-            bench.guest.qmp.execute("qom-list", path=f"/machine/peripheral/{device}")
+            rig.guest.qmp.execute("qom-list", path=f"/machine/peripheral/{device}")
         except QmpError:
             return
         require(time.monotonic() < limit, f"QEMU has not let go of {device}")
         time.sleep(EJECT_STEP)
 
 
-def _surprise(bench: Bench, _holder: str) -> list[str]:
-    port = f"{SYSFS}/devices/{bench.address(bench.provider.parent)}"
-    return ["surprise", port, f"{bench.sysfs}/remove"]
+def _surprise(rig: Rig, _holder: str) -> list[str]:
+    port = f"{SYSFS}/devices/{rig.address(rig.provider.parent)}"
+    return ["surprise", port, f"{rig.sysfs}/remove"]
 
 
-def _power_on(bench: Bench) -> None:
-    port = f"{SYSFS}/devices/{bench.address(bench.provider.parent)}"
-    bench.program("power", port, "on")
-    _rescan(bench)
+def _power_on(rig: Rig) -> None:
+    port = f"{SYSFS}/devices/{rig.address(rig.provider.parent)}"
+    rig.program("power", port, "on")
+    _rescan(rig)
 
 
-def _reload(bench: Bench) -> None:
+def _reload(rig: Rig) -> None:
     """With the holder gone it must work, and give the nodes their numbers again."""
-    bench.run(f"rmmod {bench.module} && modprobe {bench.module}")
+    rig.run(f"rmmod {rig.module} && modprobe {rig.module}")
 
 
 EVENTS = (
@@ -183,7 +183,7 @@ EVENTS = (
     Event("PCI remove", _writes("remove"), revokes=True, undo=_rescan),
     Event(
         "device_del",
-        lambda bench, _holder: ["gone", bench.sysfs],
+        lambda rig, _holder: ["gone", rig.sysfs],
         revokes=True,
         from_host=_unplug,
         undo=_plug,
@@ -192,7 +192,7 @@ EVENTS = (
     Event("controller reset", _reset_controller, revokes=False),
     Event("function-level reset", _reset_function, revokes=False, orderly=False),
     Event(
-        "rmmod", lambda bench, _holder: ["rmmod", bench.module], revokes=False, error="EAGAIN",
+        "rmmod", lambda rig, _holder: ["rmmod", rig.module], revokes=False, error="EAGAIN",
         undo=_reload,
     ),
     Event("SIGKILL", lambda _bench, holder: ["kill", holder], revokes=False),

@@ -4,8 +4,8 @@ import shlex
 from contextlib import ExitStack
 from dataclasses import dataclass
 
-from tests.lifecycle.bench import PROGRAM, TRICKLE, UNLIMITED, Bench
 from tests.lifecycle.events import KILLS, RESET, Ended, Event
+from tests.lifecycle.rig import PROGRAM, TRICKLE, UNLIMITED, Rig
 from verify.check import require
 
 OUT = "/run/holder"
@@ -72,25 +72,23 @@ def parse_left(text: str) -> Left:
     )
 
 
-def cross(bench: Bench, holder: Holder, event: Event) -> str:
+def cross(rig: Rig, holder: Holder, event: Event) -> str:
     """Let an event happen to a function whose memory is held; check what either side sees."""
-    drive = bench.provider if holder.own else bench.peer
+    drive = rig.provider if holder.own else rig.peer
     with ExitStack() as stack:
         if holder.transfers:
             # QEMU itself waits for its own requests when it resets a drive.
-            stack.enter_context(
-                bench.throttled(drive, bench.limits.rate if holder.own else TRICKLE)
-            )
-        held = [PROGRAM, "hold", holder.kind, OUT, bench.node, bench.block(drive)]
+            stack.enter_context(rig.throttled(drive, rig.limits.rate if holder.own else TRICKLE))
+        held = [PROGRAM, "hold", holder.kind, OUT, rig.node, rig.block(drive)]
         # In one go: on a busy machine the way here and back outlasts a transfer.
-        process = bench.run(
-            f"{shlex.join(held)} >{PROCESS} && {event.command(bench, f'$(cat {PROCESS})')} && "
+        process = rig.run(
+            f"{shlex.join(held)} >{PROCESS} && {event.command(rig, f'$(cat {PROCESS})')} && "
             f"cat {PROCESS}"
         ).strip()
-        event.from_host(bench)
+        event.from_host(rig)
         if holder.transfers:
-            _let_go(bench, holder, event)
-        ended = event.finish(bench, process, holder.name)
+            _let_go(rig, holder, event)
+        ended = event.finish(rig, process, holder.name)
         require(
             ended.error == event.error,
             f"{event.name} ended with {ended.error}, not with {event.error}",
@@ -98,21 +96,21 @@ def cross(bench: Bench, holder: Holder, event: Event) -> str:
         if event.name == KILLS:
             return f"gone after {_ms(ended)}"
         left = parse_left(
-            bench.program("end", process, f"{bench.limits.event}", OUT, seconds=bench.limits.case)
+            rig.program("end", process, f"{rig.limits.event}", OUT, seconds=rig.limits.case)
         )
         judge(holder, event, ended, left)
-        event.undo(bench)
+        event.undo(rig)
     return f"{event.name} took {_ms(ended)}; " + _shown(left)
 
 
-def _let_go(bench: Bench, holder: Holder, event: Event) -> None:
+def _let_go(rig: Rig, holder: Holder, event: Event) -> None:
     """Let the transfer come to its end, once it was seen that the event waits for it."""
-    early = event.ended(bench, WATCHED)
+    early = event.ended(rig, WATCHED)
     waits = (event.revokes and event.orderly) or event.name == KILLS
     if waits and not holder.own:
         require(early is None, f"{event.name} ended while the peer still wrote to the memory")
     if not holder.own:
-        bench.throttle(bench.peer, UNLIMITED)
+        rig.throttle(rig.peer, UNLIMITED)
 
 
 def judge(holder: Holder, event: Event, ended: Ended, left: Left) -> None:

@@ -19,10 +19,10 @@ from tests.lifecycle.aftermath import (
     check_log,
     check_whole_log,
 )
-from tests.lifecycle.bench import Bench
 from tests.lifecycle.cases import Case
 from tests.lifecycle.drives import create_patterned
 from tests.lifecycle.limits import limits_for
+from tests.lifecycle.rig import Rig
 from verify.system_checks import power_off
 
 BOOT = "boot"
@@ -122,39 +122,39 @@ class Suite:
         folder.mkdir()
         run = _Runner(folder / "console.log", self._inputs.artifacts.release)
         with running(self._vm, folder) as guest:
-            bench = Bench(
+            rig = Rig(
                 guest,
                 self._inputs.topology,
                 self._limits,
                 module=self._inputs.artifacts.module,
             )
-            booted = run.one(BOOT, 0, lambda: self._prepare(bench), bench)
+            booted = run.one(BOOT, 0, lambda: self._prepare(rig), rig)
             if not booted.passed:
                 yield booted
                 return
             for item in waiting:
                 if enough():
                     break
-                result = run.case(item, bench)
+                result = run.case(item, rig)
                 yield result
                 if not result.passed:
                     return
-            yield run.one(LEAKS, 0, lambda: self._last_look(bench), bench)
-            yield run.one(DOWN, 0, lambda: self._power_off(bench), bench)
+            yield run.one(LEAKS, 0, lambda: self._last_look(rig), rig)
+            yield run.one(DOWN, 0, lambda: self._power_off(rig), rig)
 
-    def _prepare(self, bench: Bench) -> str:
-        bench.guest.console.wait_ready(self._limits.boot)
-        bench.run(f"modprobe {bench.module}")
-        bench.begin()
+    def _prepare(self, rig: Rig) -> str:
+        rig.guest.console.wait_ready(self._limits.boot)
+        rig.run(f"modprobe {rig.module}")
+        rig.begin()
         return ""
 
-    def _last_look(self, bench: Bench) -> str:
-        check_lockdep(bench)
-        return check_leaks(bench)
+    def _last_look(self, rig: Rig) -> str:
+        check_lockdep(rig)
+        return check_leaks(rig)
 
-    def _power_off(self, bench: Bench) -> str:
-        seen = power_off(bench.guest, self._limits.shutdown)
-        check_whole_log(bench, self._inputs.artifacts.release)
+    def _power_off(self, rig: Rig) -> str:
+        seen = power_off(rig.guest, self._limits.shutdown)
+        check_whole_log(rig, self._inputs.artifacts.release)
         return seen
 
 
@@ -165,29 +165,29 @@ class _Runner:
         self._log = log
         self._release = release
 
-    def case(self, item: Work, bench: Bench) -> Result:
+    def case(self, item: Work, rig: Rig) -> Result:
         def steps() -> str:
-            detail = item.case.run(bench, item.seed)
-            check_aftermath(bench, self._release)
+            detail = item.case.run(rig, item.seed)
+            check_aftermath(rig, self._release)
             return detail
 
-        return self.one(item.case.name, item.seed, steps, bench)
+        return self.one(item.case.name, item.seed, steps, rig)
 
-    def one(self, name: str, seed: int, steps: Callable[[], str], bench: Bench) -> Result:
+    def one(self, name: str, seed: int, steps: Callable[[], str], rig: Rig) -> Result:
         start = time.monotonic()
-        excused = len(bench.known)
-        outcome, detail = self._outcome(steps, bench)
+        excused = len(rig.known)
+        outcome, detail = self._outcome(steps, rig)
         return Result(
             name,
             seed,
             outcome,
             detail,
             time.monotonic() - start,
-            tuple(bench.known[excused:]),
+            tuple(rig.known[excused:]),
             self._log,
         )
 
-    def _outcome(self, steps: Callable[[], str], bench: Bench) -> tuple[Outcome, str]:
+    def _outcome(self, steps: Callable[[], str], rig: Rig) -> tuple[Outcome, str]:
         outcome, detail = Outcome.PASSED, ""
         try:
             detail = steps()
@@ -199,7 +199,7 @@ class _Runner:
             outcome, detail = Outcome.FAILED, str(error)
         try:
             # What the kernel says of itself is the cause, or worse than what was seen of it.
-            check_log(bench, self._release)
+            check_log(rig, self._release)
         except Complained as error:
             return error.outcome, f"{error.message}; {detail}" if detail else error.message
         return outcome, detail

@@ -20,7 +20,6 @@ from tests.lifecycle.aftermath import (
     check_log,
     check_whole_log,
 )
-from tests.lifecycle.bench import State, parse_state
 from tests.lifecycle.cases import INSIDE, MAIN, RESETS, Inside, all_cases
 from tests.lifecycle.events import EVENTS, Ended
 from tests.lifecycle.holders import HOLDERS, Left, judge, parse_left
@@ -28,6 +27,7 @@ from tests.lifecycle.known import KNOWN, examine
 from tests.lifecycle.limits import is_instrumented, limits_for
 from tests.lifecycle.mutations import MUTATIONS, RACE, Mutation, mutate
 from tests.lifecycle.program import GUEST, NAME
+from tests.lifecycle.rig import State, parse_state
 from verify.check import CheckFailed
 
 STATE = (
@@ -188,13 +188,13 @@ def test_a_data_race_is_excused_unless_the_module_is_in_it(module: str, called: 
 
 def test_a_report_that_came_in_pieces_is_looked_at_as_a_whole() -> None:
     log = ["BUG: KCSAN: data-race in a / b"]
-    bench = FakeBench("", log)
-    bench.looked, bench.known = 0, []
-    check_log(bench, "6.12.1")  # type: ignore[arg-type]
+    rig = FakeRig("", log)
+    rig.looked, rig.known = 0, []
+    check_log(rig, "6.12.1")  # type: ignore[arg-type]
     log.append(" p2pmem_mmap+0x1/0x2 [p2pmem_pci]")
-    check_log(bench, "6.12.1")  # type: ignore[arg-type]
+    check_log(rig, "6.12.1")  # type: ignore[arg-type]
     with pytest.raises(Complained, match="KCSAN"):
-        check_whole_log(bench, "6.12.1")  # type: ignore[arg-type]
+        check_whole_log(rig, "6.12.1")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -207,7 +207,7 @@ def test_a_report_that_came_in_pieces_is_looked_at_as_a_whole() -> None:
 )
 def test_a_case_that_checks_nothing_has_not_passed(output: str, told: str) -> None:
     drive = SimpleNamespace()
-    bench = SimpleNamespace(
+    rig = SimpleNamespace(
         node="/dev/p2pmem0",
         peer=drive,
         block=lambda _: "/dev/nvme1n1",
@@ -215,10 +215,10 @@ def test_a_case_that_checks_nothing_has_not_passed(output: str, told: str) -> No
         limits=limits_for("kvm", instrumented=False),
     )
     if told.startswith("2"):
-        assert Inside("dup").run(bench, 1) == told  # type: ignore[arg-type]
+        assert Inside("dup").run(rig, 1) == told  # type: ignore[arg-type]
     else:
         with pytest.raises(CheckFailed, match=told):
-            Inside("dup").run(bench, 1)  # type: ignore[arg-type]
+            Inside("dup").run(rig, 1)  # type: ignore[arg-type]
 
 
 def test_a_holder_that_tells_nothing_of_its_transfer() -> None:
@@ -236,7 +236,7 @@ def test_a_holder_that_tells_nothing_of_its_transfer() -> None:
             judge(by_kind[name], event, ended, left)
 
 
-class FakeBench:
+class FakeRig:
     """Answers as a guest with kmemleak would."""
 
     looked: int
@@ -267,29 +267,29 @@ LEAK = """unreferenced object 0xffff888007a4d780 (size 96):
 
 
 def test_memory_that_nobody_refers_to_is_a_complaint() -> None:
-    assert check_leaks(FakeBench("", [])) == "no leak"  # type: ignore[arg-type]
+    assert check_leaks(FakeRig("", [])) == "no leak"  # type: ignore[arg-type]
     with pytest.raises(Complained, match=r"1 leaks: .*p2pmem_mmap") as caught:
-        check_leaks(FakeBench(LEAK, []))  # type: ignore[arg-type]
+        check_leaks(FakeRig(LEAK, []))  # type: ignore[arg-type]
     assert caught.value.outcome is Outcome.WARNING
 
 
 def test_a_leak_detector_that_gave_up_has_found_nothing() -> None:
     log = ["[ 1.0] kmemleak: Kernel memory leak detector disabled"]
     with pytest.raises(CheckFailed, match="kmemleak gave up"):
-        check_leaks(FakeBench("", log))  # type: ignore[arg-type]
+        check_leaks(FakeRig("", log))  # type: ignore[arg-type]
 
 
 def test_a_leak_detector_that_cannot_be_asked_has_found_nothing() -> None:
-    bench = FakeBench("", [])
-    bench.hidden = True
+    rig = FakeRig("", [])
+    rig.hidden = True
     with pytest.raises(CheckFailed, match="this kernel has kmemleak, but there is no /sys"):
-        check_leaks(bench)  # type: ignore[arg-type]
+        check_leaks(rig)  # type: ignore[arg-type]
 
 
 def lockdep_says(text: str, *known: str, status: int = 0) -> None:
     """Have lockdep looked at in a guest whose statistics say this."""
-    bench = SimpleNamespace(ask=lambda _command: Answer(status, text), known=list(known))
-    check_lockdep(bench)  # type: ignore[arg-type]
+    rig = SimpleNamespace(ask=lambda _command: Answer(status, text), known=list(known))
+    check_lockdep(rig)  # type: ignore[arg-type]
 
 
 def test_lockdep_that_turned_itself_off_has_watched_nothing() -> None:

@@ -1,4 +1,4 @@
-"""The guest of the suite, and what the cases do with it and with its QEMU."""
+"""The test rig of the suite: a guest, and what the cases do with it and with its QEMU."""
 
 import shlex
 from collections.abc import Iterator
@@ -61,7 +61,7 @@ def parse_state(text: str) -> State:
 
 
 @dataclass
-class Bench:
+class Rig:
     """A running guest with the module loaded.
 
     Attributes:
