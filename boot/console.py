@@ -200,6 +200,8 @@ class Console:
         )
 
     def _kernel_answers(self) -> bool:
+        # What an earlier one brought, and still waits to be read, is no answer to this one.
+        self._spawn.expect([pexpect.EOF, pexpect.TIMEOUT, r".+"], timeout=0)
         if not self._ask_for_blocked():
             return False
         answers: list[Expected] = [pexpect.EOF, pexpect.TIMEOUT, r"sysrq: Show Blocked State"]
@@ -211,11 +213,11 @@ class Console:
     def _ask_for_blocked(self) -> bool:
         """Press SysRq w: the kernel, if it lives, lists its blocked tasks. QEMU may have gone."""
         self._log.note("no end yet: SysRq w, to see whether the kernel is alive")
-        self._asked += 1
         try:
             self._qmp.send_break("console")
         except QmpError:
             return False
+        self._asked += 1
         self._send("w")
         return True
 

@@ -12,7 +12,9 @@ QEMU = "qemu-system-x86_64"
 PROCESSORS = 2
 # nokaslr: a high BAR may lie outside the randomized direct map, and gdb finds its symbols.
 # panic=-1 with -no-reboot: a panic ends QEMU at once instead of leaving it to a timeout.
-KERNEL_ARGUMENTS = ("console=ttyS0,115200", "nokaslr", "panic=-1")
+# nvme_core.multipath=N: a drive that is in a subsystem would be served as one of several ways to
+# it (CONFIG_NVME_MULTIPATH), by another block device, and that one may know no peer-to-peer DMA.
+KERNEL_ARGUMENTS = ("console=ttyS0,115200", "nokaslr", "panic=-1", "nvme_core.multipath=N")
 # Added for a guest that is to serve requests on its console: see rootfs/init. With the kernel's
 # own default of 7, whatever its configuration says: a quieter console would hide warnings.
 SERVE = ("p2plab.mode=verify", "loglevel=7")

@@ -113,11 +113,6 @@ static int p2pmem_cmb_read(struct pci_dev *pdev, void __iomem *regs,
 	return p2pmem_cmb_locate(pdev, cmbloc, cmbsz, range);
 }
 
-static bool p2pmem_cmb_is_on(struct p2pmem_cmb *cmb)
-{
-	return !(readl(cmb->regs + P2PMEM_REG_CMBSTS) & P2PMEM_CMBSTS_CBAI);
-}
-
 /*
  * From here on the controller takes what has the bus address of the BAR for
  * its own memory. The driver that comes after this one starts anew.
@@ -144,7 +139,7 @@ static int p2pmem_cmb_enable(struct pci_dev *pdev, void __iomem *regs,
 
 	base = pci_bus_address(pdev, range->bar) + range->offset;
 	p2pmem_cmb_write(cmb, base | NVME_CMBMSC_CRE | NVME_CMBMSC_CMSE);
-	if (!p2pmem_cmb_is_on(cmb))
+	if (readl(regs + P2PMEM_REG_CMBSTS) & P2PMEM_CMBSTS_CBAI)
 		return p2pmem_cmb_refuse(pdev, "stays off: its address is refused (CMBSTS.CBAI)");
 	pci_set_drvdata(pdev, cmb);
 	return 0;
@@ -159,11 +154,15 @@ static int p2pmem_cmb_enable(struct pci_dev *pdev, void __iomem *regs,
 void p2pmem_cmb_restore(struct pci_dev *pdev)
 {
 	struct p2pmem_cmb *cmb = pci_get_drvdata(pdev);
+	u32 status;
 
 	if (!cmb)
 		return;
 	p2pmem_cmb_write(cmb, cmb->control);
-	if (!p2pmem_cmb_is_on(cmb))
+	status = readl(cmb->regs + P2PMEM_REG_CMBSTS);
+	if (PCI_POSSIBLE_ERROR(status))
+		pci_err(pdev, "controller memory buffer is unknown after a reset: the controller does not answer\n");
+	else if (status & P2PMEM_CMBSTS_CBAI)
 		pci_err(pdev, "controller memory buffer stays off after a reset: its address is refused (CMBSTS.CBAI)\n");
 }
 

@@ -37,9 +37,10 @@ def check_copy(session: Session, copy: Copy) -> str:
     """Do one copy and check that what happened is what the topology lets expect."""
     predicted, provider = predictions(session, copy), _provider(session, copy)
     allowed = MapType.NOT_SUPPORTED not in predicted.values()
-    before = Requests() if allowed else requests(session, copy)
     session.trace.take()
+    asked = Requests() if allowed else requests(session, copy)
     status, tool = _run_tool(session, copy)
+    ended = Requests() if allowed else requests(session, copy) - asked
     lines = session.trace.take()
     moved = session.transfers(lines)
     record = CopyRecord(
@@ -53,7 +54,6 @@ def check_copy(session: Session, copy: Copy) -> str:
     session.copies.append(record)
     if record.expected is Expected.REFUSED:
         refused = _refused(session, copy, status, tool, moved)
-        ended = requests(session, copy) - before
         return f"{refused}; {require_tried(copy, predicted, ended, moved)}"
     _require_outcome(record, status)
     require(tool.get("bytes") == copy.length, f"p2pmem-test copied {tool.get('bytes')} bytes")

@@ -66,9 +66,10 @@ def check_own_copy(session: Session, copy: Copy, reach: int) -> str:
     command = tool_command(session, copy)
     before = {serial: _fill(session, copy, serial) for serial in (copy.source, copy.destination)}
     rest = _others(session, copy, reach)
-    asked = Requests() if allowed else requests(session, copy)
     session.trace.take()
+    asked = Requests() if allowed else requests(session, copy)
     answer = run_watched(session, copy, command)
+    ended = Requests() if allowed else requests(session, copy) - asked
     lines = session.trace.take()
     moved = session.transfers(lines)
     word = _word(answer.output)
@@ -85,7 +86,6 @@ def check_own_copy(session: Session, copy: Copy, reach: int) -> str:
     _require_untouched(session, copy, reach, rest)
     if not allowed:
         refused = _refused(session, copy, moved, before)
-        ended = requests(session, copy) - asked
         return f"{refused}; {require_tried(copy, predicted, ended, moved)}; {heard}"
     seen = _traced(session, copy, moved)
     _require_not_mended(copy, moved)
@@ -175,11 +175,32 @@ def _traced(session: Session, copy: Copy, moved: list[Transfer]) -> str:
         f"QEMU traced {readable(session, through_peers)}, expected {readable(session, expected)}",
     )
     if copy.memory == "host":
+        _require_source_to_destination(copy, moved)
         return f"{copy.length} bytes through host RAM, none peer to peer"
     through_ram = sum(item.length for item in window if item.memory is Memory.RAM)
     require(through_ram == 0, f"{through_ram} bytes went through host RAM during the copy")
     follow_window(copy, window)
     return f"{kinds(session, window)} of {copy.length} copied"
+
+
+def _require_source_to_destination(copy: Copy, moved: list[Transfer]) -> None:
+    """A copy through RAM has to read the source before it writes the destination for good.
+
+    What else the tool does there, before and after, is its own business.
+    """
+    needed = ((copy.source, "read"), (copy.destination, "write"))
+    at = [[n for n, it in enumerate(moved) if (it.drive, it.command) == way] for way in needed]
+    lengths = [sum(moved[number].length for number in numbers) for numbers in at]
+    for (drive, command), length in zip(needed, lengths, strict=True):
+        require(
+            length >= copy.length,
+            f"the copy through host RAM takes a {command} of {copy.length} bytes of {drive}, but "
+            f"QEMU traced {length} (O_DIRECT keeps the guest's page cache out of it)",
+        )
+    require(
+        at[0][0] < at[1][-1],
+        f"{copy.destination} was written before anything was read of {copy.source}",
+    )
 
 
 def _require_not_mended(copy: Copy, moved: list[Transfer]) -> None:

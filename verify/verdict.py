@@ -11,7 +11,7 @@ from kernel.source import SourceRecord
 from verify.record import CopyRecord
 from verify.runner import Result, Status
 
-FORMAT = 1  # of verdict.json; raised when a field changes its meaning
+FORMAT = 2  # of verdict.json; raised when a field changes its meaning
 
 # What a kernel says of itself outweighs a failed check: it is the cause, or worse than it.
 GRAVITY = (Outcome.PANIC, Outcome.HANG, Outcome.OOPS, Outcome.WARNING)

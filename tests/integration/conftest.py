@@ -30,7 +30,8 @@ from verify.scenario import load_scenario
 from verify.session import Session
 from verify.verdict import Verdict
 
-JOBS = os.cpu_count() or 1
+# For each of those that run tests side by side.
+JOBS = max(1, (os.cpu_count() or 1) // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))
 # Its newest kernel, of the backports, has PCI_P2PDMA; its own has not.
 RELEASE, WITHOUT_P2PDMA = "trixie", (6, 12)
 Act = Callable[[Session], str]  # what a test does as if it were a check

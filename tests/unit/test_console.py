@@ -265,6 +265,23 @@ def test_drain_reminds_a_guest_that_sleeps_on(tmp_path: Path) -> None:
         assert far.log.lines[-1] == "[ 1.1] reboot: Power down"
 
 
+def test_kernel_that_died_after_a_reminder_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its answer to the reminder still waits to be read, and is not one to the last question."""
+    monkeypatch.setattr(console, "REMIND", 0.1)
+    answers = iter(["[ 1.0] sysrq: Show Blocked State"])
+
+    def answer() -> None:
+        if said := next(answers, None):
+            far.say(said)
+
+    with far_end(tmp_path, answer) as far:
+        with pytest.raises(GuestEnded) as caught:
+            far.guest.drain(0.5)
+        assert caught.value.outcome is Outcome.HANG
+
+
 def test_data_race_is_not_why_a_guest_went_down(tmp_path: Path) -> None:
     """It may have been long before, and be excused: whoever looks through the log decides."""
     with far_end(tmp_path) as far:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from settings.paths import PROJECT
+from tests.conftest import IN_CHECKOUT
 
 STAGES = ("kernel", "rootfs", "boot", "verify", "bench", "bundle", "reproduce", "compat")
 PIPELINE = ("host", "settings", *STAGES)
@@ -28,6 +29,13 @@ def test_stage_imports_only_stages_above_it(stage: str) -> None:
     assert modules
     wrong = {path.name: found for path in modules if (found := below & set(imported(path)))}
     assert wrong == {}
+
+
+def test_tests_that_run_doit_in_the_checkout_take_turns() -> None:
+    folder = PROJECT / "tests/integration"
+    by_doit = {path.name for path in folder.glob("test_*.py") if "doit_argv(" in path.read_text()}
+    in_checkout = {f"test_{name}.py" for name in IN_CHECKOUT}
+    assert by_doit <= in_checkout <= {path.name for path in folder.iterdir()}
 
 
 def test_readme_lists_the_stages_in_this_order() -> None:

@@ -243,6 +243,12 @@ def test_the_last_word_counts(lab: Lab) -> None:
 def test_control_through_host_memory(lab: Lab) -> None:
     lab.tool_does(trace(HOST), {ONE: DATA, TWO: DATA})
     assert lab.check(HOST).startswith("8192 bytes through host RAM, none peer to peer; host: the")
+    backwards = [*moves(TWO, "read", RAM, HOST.length), *moves(ONE, "write", RAM, HOST.length)]
+    lab.tool_does(backwards, {ONE: DATA, TWO: DATA})
+    assert f"takes a read of 8192 bytes of {ONE}, but QEMU traced 0 " in lab.failure(HOST)
+    twice = [*backwards, *moves(ONE, "read", RAM, HOST.length)]
+    lab.tool_does([*moves(TWO, "write", RAM, HOST.length), *twice], {ONE: DATA, TWO: DATA})
+    assert lab.failure(HOST) == f"{TWO} was written before anything was read of {ONE}"
     lab.tool_does(trace(COPY), {ONE: DATA, TWO: DATA})
     assert "expected {}" in lab.failure(HOST)
 

@@ -40,7 +40,8 @@ GOLDEN = [
     "-kernel", "/k/bzImage",
     "-initrd", "/k/initramfs",
     "-append",
-    "console=ttyS0,115200 nokaslr panic=-1 clocksource=hpet p2plab.mode=verify loglevel=7",
+    "console=ttyS0,115200 nokaslr panic=-1 nvme_core.multipath=N clocksource=hpet "
+    "p2plab.mode=verify loglevel=7",
     "-device", "pcie-root-port,id=root,bus=pcie.0,addr=0x4,chassis=1,slot=1",
     "-device", "x3130-upstream,id=upstream,bus=root,addr=0x0",
     "-device", "xio3130-downstream,id=downstream0,bus=upstream,addr=0x0,chassis=3,slot=3",
