@@ -8,7 +8,7 @@ from pathlib import Path
 from boot.qemu import Vm
 from boot.setup import Setup, serving
 from verify import system_checks
-from verify.guest import session_with
+from verify.guest import session_with, traced
 from verify.session import Session
 
 PREPARE = (
@@ -20,13 +20,14 @@ PREPARE = (
 
 
 def machine(setup: Setup, images: Mapping[str, Path]) -> Vm:
-    """Return a machine with these drive images.
+    """Return a machine with these drive images, in which nothing is traced until it is asked for.
 
     Raises:
         LabError: KVM was asked for and is not accessible.
     """
+    vm = traced(serving(setup, images, print), setup.folder, events=())
     # The tool reads the clock for each chunk: a steady one takes up to a fifth of a copy's time.
-    return replace(serving(setup, images, print), steady_clock=False)
+    return replace(vm, steady_clock=False)
 
 
 @contextmanager

@@ -6,9 +6,12 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
 
-from bench.plan import BASE, SIZES, Amount, Memory, Plan, Variant, amount, variants
+from bench.path import require_path
+from bench.plan import BASE, LEAST_CHUNKS, SIZES, Amount, Memory, Plan, Variant, amount, variants
 from boot.qemu import namespace
 from verify.check import CheckFailed
+from verify.copy_check import memory_words
+from verify.scenario import Copy
 from verify.session import Session
 from verify.tool_report import json_objects
 
@@ -63,34 +66,46 @@ def memories(session: Session) -> list[Memory]:
     drives = [drive.serial for drive in session.topology.drives]
     of_drives = [name for name in session.nodes if name in drives]
     others = [name for name in session.nodes if name not in drives]
-    chosen = [Memory(f"CMB of {name}", session.nodes[name]) for name in sorted(of_drives)[:1]]
-    chosen += [Memory(name, session.nodes[name]) for name in sorted(others)]
+    chosen = [Memory(f"CMB of {name}", name) for name in sorted(of_drives)[:1]]
+    chosen += [Memory(name, name) for name in sorted(others)]
     return [*chosen, Memory("host RAM", "")]
 
 
 def measure(session: Session, plan: Plan, report: Callable[[Group], None]) -> Iterator[Group]:
-    """Yield groups as they are measured; each is reported first.
+    """See that all copies go the way they should, then yield groups as they are measured.
+
+    Each group is reported first.
 
     Raises:
-        CheckFailed: a program failed; its words are in the message.
+        CheckFailed: a program failed, or did another copy than it was told to; the message has
+            its words, or the figures.
     """
-    for memory in memories(session):
-        for size in SIZES:
-            group = _group(session, plan, memory, size)
-            report(group)
-            yield group
+    wanted = [(memory, size) for memory in memories(session) for size in SIZES]
+    for memory, size in wanted:
+        _require_paths(session, plan, memory, size)
+    for memory, size in wanted:
+        group = _group(session, plan, memory, size)
+        report(group)
+        yield group
+
+
+def _require_paths(session: Session, plan: Plan, memory: Memory, size: int) -> None:
+    copy = _copy(session, memory, size, LEAST_CHUNKS)
+    for variant in variants(plan, memory, size):
+        require_path(session, _command(session, variant, copy), copy)
 
 
 def _group(session: Session, plan: Plan, memory: Memory, size: int) -> Group:
     smallest = min(drive.drive_bytes for drive in session.topology.drives)
     room = int(smallest * ROOM)
     much = amount(plan, size, _rate_of_trials(session, memory, size, room), room)
+    copy = _copy(session, memory, size, much.chunks)
     series = [Series(variant) for variant in variants(plan, memory, size)]
     for turn in range(plan.runs):
         # Who comes first changes, should the one after have it better, or worse.
         for item in series[turn % len(series) :] + series[: turn % len(series)]:
-            item.rates.append(_rate(session, item.variant, memory, size, much))
-    told = _told(session, memory, size, much.chunks)
+            item.rates.append(_rate(session, item.variant, copy, much.times))
+    told = _told(session, copy)
     return Group(memory, size, much, series, told["latency_ns"])
 
 
@@ -98,23 +113,35 @@ def _rate_of_trials(session: Session, memory: Memory, size: int, room: int) -> f
     """Return bytes per second. The first chunks are slow: a short trial tells too little."""
     length = TRIAL
     while True:
-        rate: float = _told(session, memory, size, length // size)["throughput"]
+        rate: float = _told(session, _copy(session, memory, size, length // size))["throughput"]
         if length >= LONG_ENOUGH * rate or 2 * length > room:
             return rate
         length *= 2
 
 
-def _command(session: Session, variant: Variant, memory: Memory, size: int, chunks: int) -> str:
-    source, destination = (session.drive(drive.serial).block for drive in session.topology.drives)
-    words = [f"/bin/{variant.program}", source, destination]
-    words += [memory.node] if memory.node else []
-    words += ["-c", str(chunks), "-s", str(size), *variant.options]
+def _copy(session: Session, memory: Memory, size: int, chunks: int) -> Copy:
+    """Return a copy from the first drive to the second; without a check, none has a pattern."""
+    source, destination = (drive.serial for drive in session.topology.drives)
+    kind = "p2pmem" if memory.provider else "host"
+    return Copy(kind, memory.provider, source, destination, chunks, size, offset=0, seed=0)
+
+
+def _command(session: Session, variant: Variant, copy: Copy) -> str:
+    words = [
+        f"/bin/{variant.program}",
+        session.drive(copy.source).block,
+        session.drive(copy.destination).block,
+        *memory_words(session, copy),
+        "-c", str(copy.chunks),
+        "-s", str(copy.chunk_size),
+        *variant.options,
+    ]  # fmt: skip
     return shlex.join(words)
 
 
-def _told(session: Session, memory: Memory, size: int, chunks: int) -> dict[str, Any]:
+def _told(session: Session, copy: Copy) -> dict[str, Any]:
     """Return the tool's own report of one copy."""
-    command = f"{_command(session, BASE, memory, size, chunks)} --json"
+    command = f"{_command(session, BASE, copy)} --json"
     answer = session.guest.console.run(command, session.timeouts.copy)
     told: Iterator[dict[str, Any]] = json_objects(answer.output)
     if answer.status == 0 and (report := next(told, None)):
@@ -137,11 +164,11 @@ def _require_copied(
         )
 
 
-def _rate(session: Session, variant: Variant, memory: Memory, size: int, much: Amount) -> float:
+def _rate(session: Session, variant: Variant, copy: Copy, times: int) -> float:
     """Return bytes per second, by the guest's clock: that is the same for every program."""
-    command = _command(session, variant, memory, size, much.chunks)
+    command = _command(session, variant, copy)
     timed = (
-        f"read a x </proc/uptime; for i in $(seq {much.times}); do "
+        f"read a x </proc/uptime; for i in $(seq {times}); do "
         f"{command} >/run/bench.log 2>&1 || {{ s=$?; cat /run/bench.log; exit $s; }}; done; "
         "read b x </proc/uptime; echo $a $b"
     )
@@ -149,7 +176,7 @@ def _rate(session: Session, variant: Variant, memory: Memory, size: int, much: A
     answer = session.guest.console.run(f"({timed})", session.timeouts.copy)
     if answer.status != 0:
         raise CheckFailed(f"`{command}` ended with {answer.status}: {answer.output.strip()}")
-    _require_copied(session, command, before, much.chunks * much.times * size)
+    _require_copied(session, command, before, copy.length * times)
     begin, end = map(float, answer.output.split()[-2:])
     # The clock has hundredths: less than one of them is as good as one.
-    return much.chunks * much.times * size / max(end - begin, 0.01)
+    return copy.length * times / max(end - begin, 0.01)

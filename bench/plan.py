@@ -34,14 +34,15 @@ OWN = (
     Variant("ours, threads 4", options=("-t", "4"), in_flight=4),
     Variant("ours, threads 16", options=("-t", "16"), in_flight=16),
 )
+LEAST_CHUNKS = max(item.in_flight for item in OWN)  # of a copy that every variant can do
 
 
 @dataclass(frozen=True)
 class Memory:
-    """What data is copied through: a node of the module, or host RAM if that is empty."""
+    """What data is copied through: the memory of a provider, or host RAM if there is none."""
 
     name: str
-    node: str
+    provider: str
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ def variants(plan: Plan, memory: Memory, size: int) -> list[Variant]:
     Host RAM is there to tell what going peer to peer costs, and one variant is enough for that.
     """
     other = [OTHER] if plan.against else []
-    own = [item for item in OWN if memory.node and item.in_flight * size <= MOST_MEMORY]
+    own = [item for item in OWN if memory.provider and item.in_flight * size <= MOST_MEMORY]
     return [BASE, *other, *own]
 
 
@@ -83,7 +84,6 @@ def amount(plan: Plan, size: int, rate: float, room: int) -> Amount:
     A program's start is measured with it, so it copies as much of the ``room`` bytes as it can
     before it is started again.
     """
-    most, least = room // size, max(item.in_flight for item in OWN)
     wanted = round(rate * plan.seconds / size)
-    chunks = min(max(wanted, least), most)
+    chunks = min(max(wanted, LEAST_CHUNKS), room // size)
     return Amount(chunks, max(1, round(wanted / chunks)))

@@ -101,7 +101,6 @@ def measured(bench: Bench, plan: Plan) -> list[Group]:
     images = create_blank(setup.topology, bench.folder)
     vm = machine(setup, images)
     try:
-        # Nothing is traced: that would be measured, too.
         with ready(vm, setup) as session:
             print_head()
             groups = list(measure(session, plan, print_group))

@@ -2,6 +2,8 @@
 
 import json
 import socket
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -82,6 +84,15 @@ class Qmp:
     def trace(self, event: str, *, enable: bool) -> None:
         """Switch a trace event on or off."""
         self.execute("trace-event-set-state", name=event, enable=enable)
+
+    @contextmanager
+    def tracing(self, events: Sequence[str]) -> Iterator[None]:
+        """Have trace events switched on for a block."""
+        for event in events:
+            self.trace(event, enable=True)
+        yield
+        for event in events:
+            self.trace(event, enable=False)
 
     def send_break(self, chardev: str) -> None:
         """Send a serial break, which starts a SysRq sequence in the guest."""

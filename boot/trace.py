@@ -171,10 +171,10 @@ class TraceReader:
         return whole.decode(errors="replace").splitlines()
 
 
-def options(log: Path) -> tuple[str, ...]:
-    """Return the QEMU options that write the trace to ``log``."""
+def options(log: Path, events: Iterable[str] = EVENTS) -> tuple[str, ...]:
+    """Return the QEMU options that write the trace to ``log``; ``events`` are on from the start."""
     words: list[str] = ["-D", str(log)]
-    for event in EVENTS:
+    for event in events:
         words += ["-trace", event]
     return tuple(words)
 

@@ -90,13 +90,8 @@ def _accesses_are_counted(session: Session, copy: Copy) -> bool:
 
 def run_watched(session: Session, copy: Copy, command: str) -> Answer:
     """Run a command that does a copy, while QEMU traces single accesses as far as they are few."""
-    qmp, events = session.guest.qmp, _watched(session, copy)
-    for event in events:
-        qmp.trace(event, enable=True)
-    answer = session.guest.console.run(command, session.timeouts.copy)
-    for event in events:
-        qmp.trace(event, enable=False)
-    return answer
+    with session.guest.qmp.tracing(_watched(session, copy)):
+        return session.guest.console.run(command, session.timeouts.copy)
 
 
 def _watched(session: Session, copy: Copy) -> tuple[str, ...]:

@@ -1,6 +1,6 @@
 """A guest that is looked at: QEMU's trace of its drives, and a session with it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -17,9 +17,12 @@ from verify.timeouts import timeouts_for
 TRACE_LOG = "trace.log"
 
 
-def traced(vm: Vm, folder: Path) -> Vm:
-    """Return the machine with a trace of its drives' DMA; ``folder`` is that of the guest."""
-    return replace(vm, extra=trace.options(folder / TRACE_LOG))
+def traced(vm: Vm, folder: Path, events: Iterable[str] = trace.EVENTS) -> Vm:
+    """Return the machine with a trace, from the start that of its drives' DMA.
+
+    ``folder`` is that of the guest.
+    """
+    return replace(vm, extra=trace.options(folder / TRACE_LOG, events))
 
 
 @contextmanager

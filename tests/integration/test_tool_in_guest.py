@@ -279,14 +279,32 @@ def test_bench(workspace: Workspace, tmp_path: Path) -> None:
     assert not list(folder.glob("*.img"))
 
 
-def test_bench_with_a_program_that_fails(workspace: Workspace, tmp_path: Path) -> None:
-    """What it said is told; nothing is called a figure."""
+FAILS = 'puts("no such option"); return 7;'
+# Ours, without the memory that it was to use: its third argument.
+IGNORES_MEMORY = """
+memmove(argv + 3, argv + 4, (argc - 3) * sizeof(*argv));
+execv("/bin/p2pmem-test", argv);
+"""
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (FAILS, r"ended with 7: no such option"),
+        (IGNORES_MEMORY, r"QEMU traced {'.*read host RAM': 65536, '.*write host RAM': 65536}"),
+    ],
+)
+def test_bench_with_a_program_that_cannot_be_compared(
+    workspace: Workspace, tmp_path: Path, body: str, words: str
+) -> None:
+    """What is wrong is told; nothing is called a figure."""
     wrong = tmp_path / "wrong"
-    source = '#include <stdio.h>\nint main(void) { puts("no such option"); return 7; }\n'
+    heads = "".join(f"#include <{name}.h>\n" for name in ("stdio", "string", "unistd"))
+    source = f"{heads}int main(int argc, char **argv) {{ {body} }}\n"
     argv = ["gcc", "-static", "-x", "c", "-", "-o", str(wrong)]
     subprocess.run(argv, input=source, text=True, check=True)
     topology = load_topology(TOPOLOGY)
     bench = Bench(workspace, topology, topology.cpu, "auto", wrong, tmp_path / "bench")
-    with pytest.raises(LabError, match="ended with 7: no such option"):
+    with pytest.raises(LabError, match=words):
         measured(bench, Plan(against=True, runs=1, seconds=0.05))
     assert not (tmp_path / "bench/bench.json").exists()

@@ -84,6 +84,8 @@ class FakeGuest:
     def trace(self, event: str, *, enable: bool) -> None:
         self.events.append((event, enable))
 
+    tracing = Qmp.tracing
+
     def moved(self) -> dict[str, tuple[int, int]]:
         self.copied += self.copies
         return dict.fromkeys((namespace(ONE), namespace(TWO)), (self.copied, self.copied))

@@ -1,6 +1,7 @@
 """doit bench: what is measured, how figures become ratios, and what is written about them."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -9,11 +10,13 @@ from bench import measure
 from bench.measure import Group, Series, memories
 from bench.plan import BASE, OTHER, OWN, SIZES, Amount, Memory, Plan, amount, variants
 from bench.report import Subject, compared, markdown, rows, write_reports
+from boot.trace import EVENTS
 from host.task import report
+from tests.unit import fake_session
 from tests.unit.fake_session import ONE, TWO, FakeGuest, session_on
 from verify.check import CheckFailed
 
-CMB = Memory("CMB of x", "/dev/p2pmem0")
+CMB = Memory("CMB of x", "x")
 RAM = Memory("host RAM", "")
 ROOM = 64 << 20
 SUBJECT = Subject("6.12.1", "switch-q35", "tcg", "qemu64", "QEMU 7.2", {"p2pmem-test": "0"}, "old")
@@ -72,11 +75,44 @@ def test_reports(tmp_path: Path) -> None:
 
 # --- in a guest that has an answer for everything --------------------------------
 
+RAM_ADDRESS = 0x17C3000
 TOLD = json.dumps({"throughput": 2**20, "latency_ns": {"read": {"p50": 5}}})
 
 
 def guest(clock: str | tuple[int, str] = "10.00 10.50", told: str = TOLD) -> FakeGuest:
-    return FakeGuest(answers={"(read a x": clock, "/bin/p2pmem-test": f"{told}\n"})
+    """Return a guest with two programs that copy as they are told to."""
+    fake = FakeGuest(answers={"(read a x": clock})
+    copies = copying(fake, traced, lambda: told)
+    fake.answers |= {"/bin/p2pmem-test": copies, "/bin/against": copies}
+    return fake
+
+
+def copying(
+    fake: FakeGuest, trace: Callable[[str], list[str]], told: Callable[[], str] = lambda: ""
+) -> Callable[[], str]:
+    """Return the answer of a program of which QEMU traces this when it gets such a command."""
+
+    def copies() -> str:
+        fake.new_trace = trace(fake.commands[-1])
+        return told()
+
+    return copies
+
+
+def traced(command: str) -> list[str]:
+    """Return what QEMU traces of a copy: through the CMB of the first drive, or through RAM."""
+    words = command.split()
+    chunks, size = (int(words[words.index(option) + 1]) for option in ("-c", "-s"))
+    own = "/dev/p2pmem0" in words
+    address = fake_session.CMB[ONE] if own else RAM_ADDRESS
+    lines = []
+    for start in range(0, chunks * size, size):
+        data = f"nlb {size // 512} count {size} lba {start // 512:#x}"
+        mapped = f"addr {address:#x} len {size}"
+        lines += [f"pci_nvme_read cid 1 nsid 1 {data}", f"pci_nvme_map_addr {mapped}"]
+        lines += [f"pci_nvme_map_addr_cmb {mapped}"] if own else []
+        lines += [f"pci_nvme_write cid 1 nsid 2 {data}", f"pci_nvme_map_addr {mapped}"]
+    return lines
 
 
 def test_what_can_be_copied_through() -> None:
@@ -84,8 +120,8 @@ def test_what_can_be_copied_through() -> None:
     lab = session_on("switch-q35", guest())
     lab.nodes = {TWO: "/dev/p2pmem1", ONE: "/dev/p2pmem0", "shared": "/dev/p2pmem2"}
     assert memories(lab) == [
-        Memory(f"CMB of {ONE}", "/dev/p2pmem0"),
-        Memory("shared", "/dev/p2pmem2"),
+        Memory(f"CMB of {ONE}", ONE),
+        Memory("shared", "shared"),
         RAM,
     ]
 
@@ -114,13 +150,17 @@ def test_a_trial_is_repeated_until_it_is_long(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(measure, "SIZES", (1 << 20,))
     rates = iter([3.9, 8.0, 8.0, 8.0])
     fake = guest()
-    fake.answers["/bin/p2pmem-test"] = lambda: json.dumps(
-        {"throughput": next(rates) * 2**20, "latency_ns": {}}
-    )
+
+    def told() -> str:
+        if not fake.commands[-1].endswith("--json"):
+            return ""
+        return json.dumps({"throughput": next(rates) * 2**20, "latency_ns": {}})
+
+    fake.answers["/bin/p2pmem-test"] = copying(fake, traced, told)
     lab = session_on("switch-q35", fake)
     lab.nodes = {}
     (found,) = measure.measure(lab, Plan(against=False, runs=1, seconds=2.0), lambda group: None)
-    trials = [command for command in fake.commands if command.startswith("/bin")][:-1]
+    trials = [command for command in fake.commands if command.endswith("--json")][:-1]
     assert [command.split()[4] for command in trials] == ["1", "2", "4"]
     assert found.amount == Amount(16, 1)
 
@@ -157,6 +197,75 @@ def test_a_program_that_copies_less_than_it_was_told_to_gives_no_figure() -> Non
     lab.nodes = {ONE: "/dev/p2pmem0"}
     with pytest.raises(CheckFailed, match="but QEMU counts 4096 read and 4096 written"):
         list(measure.measure(lab, Plan(against=False, runs=1), lambda group: None))
+
+
+def through_ram(command: str) -> list[str]:
+    """The memory is ignored."""
+    return traced(command.replace("/dev/p2pmem0", ""))
+
+
+def through_both(command: str) -> list[str]:
+    """As much goes through the memory as should, but the first drive is read to RAM, too."""
+    lines = traced(command)
+    return [*lines[:5], *through_ram(command)[:2], *lines[5:]]
+
+
+def only_at_first(command: str) -> list[str]:
+    """One chunk goes through the memory, and all others through RAM."""
+    return [*traced(command)[:5], *through_ram(command)[4:]]
+
+
+@pytest.mark.parametrize(
+    ("trace", "figures"),
+    [
+        (through_ram, "read host RAM': 65536"),
+        (through_both, "read host RAM': 4096"),
+        (only_at_first, "read own CMB 0000:03:00.0': 4096"),
+        (lambda _command: [], "{}"),
+    ],
+)
+def test_a_program_that_goes_another_way_gives_no_figure(
+    trace: Callable[[str], list[str]], figures: str
+) -> None:
+    fake = guest()
+    fake.answers["/bin/against"] = copying(fake, trace)
+    lab = session_on("switch-q35", fake)
+    lab.nodes = {ONE: "/dev/p2pmem0"}
+    with pytest.raises(CheckFailed) as caught:
+        list(measure.measure(lab, Plan(against=True, runs=1), lambda group: None))
+    assert "/bin/against /dev/nvme0n1 /dev/nvme1n1 /dev/p2pmem0 -c 16" in caught.value.message
+    traced, _, expected = caught.value.message.partition("QEMU traced ")[2].partition(", expected ")
+    assert figures in traced
+    assert "read own CMB 0000:03:00.0': 65536" in expected
+    assert "write peer CMB 0000:03:00.0': 65536" in expected
+    assert not [command for command in fake.commands if command.startswith("(read")]
+
+
+def test_memory_that_was_not_asked_for() -> None:
+    """What is to show the way through host RAM must not go through a CMB either."""
+    fake = guest()
+    fake.answers["/bin/against"] = copying(fake, lambda words: traced(f"{words} /dev/p2pmem0"))
+    lab = session_on("switch-q35", fake)
+    lab.nodes = {}
+    with pytest.raises(CheckFailed, match=r"own CMB 0000:03:00\.0': 65536.*, expected {}"):
+        list(measure.measure(lab, Plan(against=True, runs=1), lambda group: None))
+
+
+def test_nothing_is_traced_while_the_clock_runs() -> None:
+    fake = guest()
+    traced_while_timed = []
+
+    def timed() -> str:
+        traced_while_timed.append([event for event, on in dict(fake.events).items() if on])
+        return "10.00 10.50"
+
+    fake.answers["(read a x"] = timed
+    lab = session_on("switch-q35", fake)
+    lab.nodes = {ONE: "/dev/p2pmem0"}
+    list(measure.measure(lab, Plan(against=True, runs=1), lambda group: None))
+    assert {event for event, on in fake.events if on} == set(EVENTS)
+    assert traced_while_timed
+    assert not any(traced_while_timed)
 
 
 def test_no_clock_tick_is_no_division_by_zero() -> None:

@@ -191,3 +191,4 @@ def test_options() -> None:
     assert words[:2] == ("-D", "/d/trace.log")
     assert words[2::2] == ("-trace",) * len(EVENTS)
     assert words[3::2] == EVENTS
+    assert options(Path("/d/trace.log"), ()) == words[:2]
