@@ -23,11 +23,11 @@ from host.process import run_logged
 from kernel.environment import PASSED, REPRODUCIBLE
 from kernel.selection import Selection
 from rootfs.task import contents
-from settings.paths import TOOL, VMLINUX
+from settings.paths import TOOL_FILE, VMLINUX
 
 BOOT = "boot.sh"
 READ_ME = "README"
-PROGRAMS = (TOOL, BOOT)  # files that are executable
+PROGRAMS = (TOOL_FILE, BOOT)  # files that are executable
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ def _parts(selection: Selection, begun: Manifest) -> Iterator[_Part]:
         workspace.initramfs,
     ):
         yield _Part(path.name, path)
-    yield _Part(TOOL, workspace.tool)  # whatever a user's own is called
+    yield _Part(TOOL_FILE, workspace.tool)  # whatever a user's own is called
     yield _Part(TOPOLOGY, selection.topology_file)
     yield _Part(SCENARIO, selection.scenario_file)
     for fragment, path in zip(begun.fragments, selection.fragments, strict=True):

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from fnmatch import fnmatchcase
 
 from bundle.manifest import FileInput, KernelInput, LabInput, Manifest, ToolInput
-from settings.paths import BZIMAGE, DOT_CONFIG, INITRAMFS, SYSTEM_MAP, TOOL, VMLINUX
+from settings.paths import BZIMAGE, DOT_CONFIG, INITRAMFS, SYSTEM_MAP, TOOL_FILE, VMLINUX
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ ORIGINS = {
     DOT_CONFIG: Origin(KERNEL),
     # The lab's, or a user's own, whatever its name is.
     ANY_MODULE: Origin((*KERNEL, *MODULE_SOURCES)),
-    TOOL: Origin((*MAKING, "sources.p2pmem-test", "sources.tool/*", *COMPILERS, *NO_KBUILD)),
+    TOOL_FILE: Origin((*MAKING, "sources.p2pmem-test", "sources.tool/*", *COMPILERS, *NO_KBUILD)),
     # kernel: its gen_init_cpio packs, and its release is in the path of the module
     INITRAMFS: Origin(
         (
@@ -68,7 +68,7 @@ ORIGINS = {
             "tools.lz4.*",
             "tools.packed/*",
         ),
-        (ANY_MODULE, TOOL),
+        (ANY_MODULE, TOOL_FILE),
     ),
     "boot.sh": Origin((RECIPE, "topology.*", "cpu")),
     "topology.toml": Origin(("topology.sha256",)),

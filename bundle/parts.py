@@ -35,7 +35,7 @@ from settings.paths import (
     INITRAMFS,
     PROJECT,
     SYSTEM_MAP,
-    TOOL,
+    TOOL_FILE,
     VMLINUX,
 )
 
@@ -92,14 +92,14 @@ def graph_of(parts: Parts) -> Graph:
     graph = Graph()
     outputs = {output.name: output for output in parts.outputs}
     module = module_file(outputs) or "module (.ko)"
-    for name in (*KERNEL_FILES, module, TOOL, INITRAMFS):
+    for name in (*KERNEL_FILES, module, TOOL_FILE, INITRAMFS):
         if name not in outputs:
             raise SbomError(f"there is no {name} in the image that an SBOM is to be written for")
     content = _content(parts.contents, parts.outputs)
     _add_linux(graph, parts.kernel, [outputs.pop(name) for name in KERNEL_FILES], module)
     graph.add(_initramfs(outputs.pop(INITRAMFS)), IMAGE)
     graph.add(_module(outputs.pop(module), content, parts.own.get("module")), IMAGE, INITRAMFS)
-    graph.add(_tool(outputs.pop(TOOL), content, parts.own.get("tool")), IMAGE, INITRAMFS)
+    graph.add(_tool(outputs.pop(TOOL_FILE), content, parts.own.get("tool")), IMAGE, INITRAMFS)
     # All else is the lab's own: what is not named above has no other maker.
     graph.add(_lab(outputs.values()), IMAGE)
     graph.add(_scripts(content.own), INITRAMFS)
@@ -268,7 +268,7 @@ def _add_machine(graph: Graph, content: _Content, linked: Iterable[Path]) -> Non
         for source in package.built_using if package else ():
             graph.add(package_component(source_package(source), Role.SHIPPED), ref)
     for _, file in libraries:
-        graph.add(found[file.key], TOOL)
+        graph.add(found[file.key], TOOL_FILE)
 
 
 def _add_build_tools(graph: Graph, tools: Iterable[ToolInput], shipped: set[str]) -> None:

@@ -3,7 +3,7 @@
 from bundle.manifest import KernelInput, Manifest
 from bundle.own import own_names
 from kernel.kbuild import MAPPED_BUILD, MAPPED_MODULE, MAPPED_SOURCE
-from settings.paths import MODULE, TOOL
+from settings.paths import MODULE_FILE, TOOL_FILE
 
 TEXT = """\
 {kernel}
@@ -40,8 +40,8 @@ def read_me(manifest: Manifest) -> str:
         cpu=manifest.cpu,
         mapped_source=MAPPED_SOURCE,
         mapped_module=MAPPED_MODULE if "module" in own else f"{MAPPED_BUILD}/p2pmem-pci",
-        module=f"{own['module']} of a user's own" if "module" in own else MODULE,
-        tool=f"{own['tool']} of a user's own" if "tool" in own else TOOL,
+        module=f"{own['module']} of a user's own" if "module" in own else MODULE_FILE,
+        tool=f"{own['tool']} of a user's own" if "tool" in own else TOOL_FILE,
         own="".join(f"{kind}={name} " for kind, name in own.items()),
         commit=f"{commit}, with changes that no commit has" if lab.dirty else commit,
     )

@@ -9,14 +9,22 @@ from pathlib import Path
 
 from host.tools import missing_tool
 from reproduce import cpio, sections
-from settings.paths import BZIMAGE, DOT_CONFIG, INITRAMFS, MODULE, SYSTEM_MAP, TOOL, VMLINUX
+from settings.paths import (
+    BZIMAGE,
+    DOT_CONFIG,
+    INITRAMFS,
+    MODULE_FILE,
+    SYSTEM_MAP,
+    TOOL_FILE,
+    VMLINUX,
+)
 
 # What is made from what: a difference in the tool shows again in the initramfs, and so on. The
 # tool comes first because it needs nothing of the others.
 ORDER = (
-    TOOL,
+    TOOL_FILE,
     DOT_CONFIG,
-    MODULE,
+    MODULE_FILE,
     VMLINUX,
     SYSTEM_MAP,
     BZIMAGE,

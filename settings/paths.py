@@ -15,7 +15,7 @@ COMPAT = BUILD / "compat"  # the table of all kernels, their headers and compile
 AUTO_KERNEL = BUILD / "auto-kernel.json"  # what kernel=auto was decided to be
 # What the kernel's build, the lab's own and packing make; an image has these files by these names.
 BZIMAGE, VMLINUX, SYSTEM_MAP, DOT_CONFIG = "bzImage", "vmlinux", "System.map", ".config"
-MODULE, TOOL, INITRAMFS = "p2pmem_pci.ko", "p2pmem-test", "initramfs.cpio.lz4"
+MODULE_FILE, TOOL_FILE, INITRAMFS = "p2pmem_pci.ko", "p2pmem-test", "initramfs.cpio.lz4"
 DOWNLOADS_VARIABLE = "P2PLAB_DOWNLOADS"
 OTHER_DOWNLOADS = f"choose another download directory with the variable {DOWNLOADS_VARIABLE}"
 
@@ -163,7 +163,7 @@ class Workspace:
         """The built kernel module; of a user's own a link to it, whatever its name is."""
         if self.own_module:
             return self.root / f"{self.own_module}.ko"
-        return self.module_dir / MODULE
+        return self.module_dir / MODULE_FILE
 
     @property
     def tool_dir(self) -> Path:
@@ -175,7 +175,7 @@ class Workspace:
         """The built user-space tool; of a user's own a link to it, whatever its name is."""
         if self.own_tool:
             return self.root / f"{self.own_tool}.program"
-        return self.tool_dir / TOOL
+        return self.tool_dir / TOOL_FILE
 
     @property
     def tool_links(self) -> Path:
