@@ -1,7 +1,5 @@
 """The summary of builds made again, with results as those stages write them."""
 
-from pathlib import Path
-
 import pytest
 
 from bundle.compare import Comparison, InputChange, OutputChange
@@ -11,17 +9,9 @@ from reproduce.build import Built
 from reproduce.difference import Difference
 from reproduce.variations import Variation
 from tests.unit.bundle_fixtures import KERNEL
-from tests.unit.test_summary import SUM_A, SUM_B, Project
+from tests.unit.summary_project import SUM_A, SUM_B, Project
 
-
-@pytest.fixture(autouse=True)
-def _not_on_github(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
-
-
-@pytest.fixture
-def project(tmp_path: Path) -> Project:
-    return Project(tmp_path)
+pytest_plugins = ["tests.unit.summary_fixtures"]
 
 
 @pytest.mark.parametrize("same", [True, False])

@@ -12,7 +12,7 @@ import pytest
 from bundle import summary
 from settings.model import SETTINGS
 from settings.paths import CONFIGS, PROJECT
-from tests.unit.test_summary import FINE, GOOD, Project, junit
+from tests.unit.summary_project import FINE, GOOD, Project, junit
 from tests.workflows import GITHUB, GITLAB, SCHEMAS, github_steps, gitlab_steps, read, steps
 from verify.reports import write_reports
 
