@@ -11,7 +11,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCE = ROOT / "p2pmem-test"
-SHIM_SOURCE = Path(__file__).with_name("p2pmem_shim.c")
+SHIM_SOURCES = Path(__file__).with_name("p2pmem_shim")
 SECTOR = 512
 MASK = (1 << 64) - 1
 TIMEOUT_S = 60
@@ -39,7 +39,8 @@ def make_shim(out: Path) -> Path:
     library = out / "p2pmem_shim.so"
     flags = ["-shared", "-fPIC", "-O1", "-Wall", "-Wextra", "-Werror"]
     flags += ["-D_GNU_SOURCE", "-D_FILE_OFFSET_BITS=64"]
-    subprocess.run(["gcc", *flags, "-o", str(library), str(SHIM_SOURCE)], check=True, timeout=60)
+    sources = sorted(str(path) for path in SHIM_SOURCES.glob("*.c"))
+    subprocess.run(["gcc", *flags, "-o", str(library), *sources], check=True, timeout=60)
     return library
 
 
