@@ -32,7 +32,7 @@ class Ended:
     error: str
 
 
-def _nothing(_bench: Rig) -> None:
+def _nothing(_rig: Rig) -> None:
     """Leave the guest as it is."""
 
 
@@ -195,7 +195,7 @@ EVENTS = (
         "rmmod", lambda rig, _holder: ["rmmod", rig.module], revokes=False, error="EAGAIN",
         undo=_reload,
     ),
-    Event("SIGKILL", lambda _bench, holder: ["kill", holder], revokes=False),
+    Event("SIGKILL", lambda _rig, holder: ["kill", holder], revokes=False),
 )  # fmt: skip
 KILLS = "SIGKILL"
 RESET = "function-level reset"

@@ -35,7 +35,7 @@ def test_guest_is_up_and_gone_at_the_end_of_the_block(
     words = shlex.split(script)
     assert words[0] == "qemu-system-x86_64"
     assert "chardev=qmp,mode=control" in words
-    sockets = [Path(word.partition("path=")[2]) for word in words if "path=" in word]
+    sockets = [Path(word.partition("path=")[2]) for word in words if ",path=" in word]
     assert len(sockets) == 2
     assert not any(path.parent.exists() for path in sockets)
 
