@@ -19,6 +19,7 @@ class ByFile(LoadScopeScheduling):  # type: ignore[misc]  # pytest-xdist has no 
         return "checkout" if path in in_checkout else path
 
 
+@pytest.hookimpl(optionalhook=True)  # for a run with -p no:xdist
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByFile:
     """Return what decides who runs which test."""
     return ByFile(config, log)
