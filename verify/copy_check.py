@@ -23,7 +23,7 @@ from boot.trace import (
 from verify.check import CheckFailed, require
 from verify.path import follow
 from verify.record import CopyRecord, Expected
-from verify.refusal import Requests, refusal_line, requests, require_tried
+from verify.refusal import counted, refusal_line, require_tried
 from verify.scenario import Copy
 from verify.session import Session
 from verify.tool_report import json_objects
@@ -38,9 +38,8 @@ def check_copy(session: Session, copy: Copy) -> str:
     predicted, provider = predictions(session, copy), _provider(session, copy)
     allowed = MapType.NOT_SUPPORTED not in predicted.values()
     session.trace.take()
-    asked = Requests() if allowed else requests(session, copy)
-    status, tool = _run_tool(session, copy)
-    ended = Requests() if allowed else requests(session, copy) - asked
+    with counted(session, copy, allowed=allowed) as ended:
+        status, tool = _run_tool(session, copy)
     lines = session.trace.take()
     moved = session.transfers(lines)
     record = CopyRecord(

@@ -38,7 +38,7 @@ from verify.images import (
 )
 from verify.path import follow_window
 from verify.record import CopyRecord, Expected
-from verify.refusal import Requests, refusal_line, requests, require_tried
+from verify.refusal import counted, refusal_line, require_tried
 from verify.scenario import Copy, Scenario
 from verify.session import Session
 from verify.tool_report import json_objects
@@ -67,9 +67,8 @@ def check_own_copy(session: Session, copy: Copy, reach: int) -> str:
     before = {serial: _fill(session, copy, serial) for serial in (copy.source, copy.destination)}
     rest = _others(session, copy, reach)
     session.trace.take()
-    asked = Requests() if allowed else requests(session, copy)
-    answer = run_watched(session, copy, command)
-    ended = Requests() if allowed else requests(session, copy) - asked
+    with counted(session, copy, allowed=allowed) as ended:
+        answer = run_watched(session, copy, command)
     lines = session.trace.take()
     moved = session.transfers(lines)
     word = _word(answer.output)

@@ -6,7 +6,8 @@ traces those that a drive was given: the difference is what the kernel has refus
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 from boot.policy import MapType
 from boot.trace import Transfer
@@ -24,7 +25,7 @@ STAT = {"read": 2, "write": 6}
 Requests = Counter[tuple[str, str]]  # bytes by drive and command
 
 
-def requests(session: Session, copy: Copy) -> Requests:
+def _requests(session: Session, copy: Copy) -> Requests:
     """Return the bytes of all requests to the drives of a copy that have ended, well or not."""
     names = {serial: session.drive(serial).block for serial in (copy.source, copy.destination)}
     paths = [f"/sys/class/block/{block.removeprefix('/dev/')}/stat" for block in names.values()]
@@ -36,6 +37,21 @@ def requests(session: Session, copy: Copy) -> Requests:
             for command, field in STAT.items()
         }
     )
+
+
+@contextmanager
+def counted(session: Session, copy: Copy, *, allowed: bool) -> Iterator[Requests]:
+    """Count what the drives of a copy are asked for while the block runs; complete after it.
+
+    Nothing is counted where the kernel allows the copy: the trace has it all.
+    """
+    ended = Requests()
+    if allowed:
+        yield ended
+        return
+    before = _requests(session, copy)
+    yield ended
+    ended.update(_requests(session, copy) - before)
 
 
 def require_tried(
