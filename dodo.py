@@ -354,20 +354,20 @@ def task_test() -> Iterator[Task]:
     python = [sys.executable, "-m"]
     # Side by side, for a guest or a compiler seldom keeps more than one processor busy.
     pytest = [*python, "pytest", f"--numprocesses={SELECTED.settings.jobs}", "-m"]
-    steps: dict[str, tuple[str, list[str], list[str]]] = {
+    build = stage("tests.task", "build"), [SELECTED]
+    steps: dict[str, tuple[str, list[str], list[Any]]] = {
         "lint": ("ruff: rules", [*python, "ruff", "check", "."], []),
         "format": ("ruff: format", [*python, "ruff", "format", "--check", "."], []),
         "types": ("mypy: strict types", [*python, "mypy"], []),
         "unit": ("no kernel needed", [*pytest, "not kernel", junit("unit")], []),
-        "kernel": ("real kernel, real QEMU", [*pytest, "kernel", junit("kernel")], ["build"]),
+        "kernel": ("real kernel, real QEMU", [*pytest, "kernel", junit("kernel")], [build]),
         "debug": ("the life-cycle suite on a debug kernel", on_debug_kernel(python), []),
     }
-    for name, (doc, argv, needs) in steps.items():
+    for name, (doc, argv, before) in steps.items():
         yield {
             "name": name,
             "doc": doc,
-            "actions": [(stage("tests.task", "run"), [name, argv, SELECTED])],
-            "task_dep": needs,
+            "actions": [*before, (stage("tests.task", "run"), [name, argv, SELECTED])],
             "clean": cleaning(TESTS / f"{name}.json", TESTS / f"{name}.xml"),
         }
 

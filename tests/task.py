@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+import sys
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,6 +21,23 @@ SETTINGS_VARIABLE = "P2PLAB_TEST_SETTINGS"
 
 class TestsFailed(LabError):
     """A linter, a type checker or a test has something to say."""
+
+
+def build(selection: Selection) -> None:
+    """Build what the tests with a real kernel use, in a run of doit that ends before they begin.
+
+    doit notes down at the end of a run what is up to date. A test that starts doit goes by that:
+    it would build the kernel again, while others boot it.
+
+    Raises:
+        TestsFailed: the build failed, and said why; with its exit code.
+    """
+    settings = (f"{name}={text}" for name, text in selection.given.items())
+    argv = [sys.executable, "-m", "doit", *settings, "build"]
+    if code := subprocess.run(argv, check=False).returncode:
+        failed = TestsFailed("there is no build to test, see above")
+        failed.exit_code = code
+        raise failed
 
 
 def run(step: str, argv: list[str], selection: Selection) -> None:

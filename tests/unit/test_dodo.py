@@ -108,6 +108,8 @@ def test_every_action_names_a_function_that_takes_its_arguments(checkout: Checko
     assert [name for name in tasks if name.startswith("test:")] == [
         f"test:{step}" for step in TEST_STEPS
     ]
+    # Not a task of the same run, whose notes the tests' own runs of doit would not have.
+    assert tasks["test:kernel"]["calls"] == ["tests.task.build", "tests.task.run"]
     assert set(tasks) > KERNELLESS
 
 
@@ -129,6 +131,13 @@ def test_list_reads_as_a_table_of_contents_and_asks_nobody(checkout: Checkout) -
     names = [line.split()[0] for line in done.stdout.splitlines()]
     assert names[:3] == ["source", "config", "kernel"]
     assert all(len(line.split()) > 2 for line in done.stdout.splitlines())
+
+
+def test_a_build_that_fails_is_not_tested(checkout: Checkout) -> None:
+    done = checkout.doit("kernel=6.12", "test:kernel")
+
+    assert done.returncode == 1
+    assert done.stderr.endswith("error: there is no build to test, see above\n")
 
 
 def test_build_without_any_source_is_one_clear_error(checkout: Checkout) -> None:
