@@ -16,19 +16,14 @@ from bundle import manifest as manifests
 from bundle import sums
 from bundle.errors import BundleError
 from bundle.manifest import Manifest, ManifestError
+from bundle.names import EVIDENCE, FRAGMENTS, IMAGE, SCENARIO, TOPOLOGY
 from bundle.own import has_clients, module_file, own_names
 from bundle.records import Damaged, Fields, read_json
 from host.files import sha256_file
 from kernel.source import SourceRecord
-from settings.paths import BZIMAGE, CONFIGS, INITRAMFS
+from settings.paths import BZIMAGE, CONFIGS, INITRAMFS, VERDICT_FILE
 from verify.scenario import Scenario, load_scenario
 
-IMAGE = "image"
-EVIDENCE = "evidence"
-TOPOLOGY = "topology.toml"
-SCENARIO = "scenario.toml"
-VERDICT = "verdict.json"
-FRAGMENTS = "fragments/"
 KERNEL_FIELDS = ("asked", "used", "reason", "kind", "version", "sha256")  # told in both parts
 NEEDED = (BZIMAGE, INITRAMFS, TOPOLOGY, SCENARIO)  # to boot and verify
 
@@ -204,9 +199,9 @@ def _misfits(image: Path, manifest: Manifest) -> Iterator[str]:
 
 def _of_another_image(evidence: Path, manifest: Manifest) -> Iterator[str]:
     """Yield what the verdict says of another image than that of the manifest."""
-    name = f"{EVIDENCE}/{VERDICT}"
+    name = f"{EVIDENCE}/{VERDICT_FILE}"
     try:
-        verdict = read_json(evidence / VERDICT)
+        verdict = read_json(evidence / VERDICT_FILE)
         told = _told(verdict)
     except Damaged as error:
         yield f"{name}: {error.message}"

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import TextIO
 
 from bundle.archive import unpacked
-from bundle.check import IMAGE, open_bundle, open_image
+from bundle.check import open_bundle, open_image
 from bundle.errors import InputsDiffer, OutputsDiffer
 from bundle.manifest import NAME, KernelInput, Manifest, Output, load
+from bundle.names import IMAGE
 from bundle.origins import inputs_of, origin_of
 from host.errors import SettingError
 from host.terminal import printable

@@ -14,9 +14,10 @@ from bundle.sums import NAME as SUMS
 from bundle.sums import write_sums
 from host.errors import LabError
 from host.files import remove, replacing, sha256_file
+from settings.paths import VERDICT_FILE
 
 # What a verification leaves behind, and what of it is kept as it is. qemu.sh is the command.
-KEPT = ("verdict.json", "junit.xml", "console.log", "qemu.sh")
+KEPT = (VERDICT_FILE, "junit.xml", "console.log", "qemu.sh")
 TRACE = "trace.json"
 HOST = "host.json"
 NAMES = frozenset((*KEPT, TRACE, HOST, SUMS))
@@ -105,7 +106,7 @@ def host_facts(verdict: Mapping[str, Any], given: Mapping[str, str]) -> dict[str
 
 def _verdict(run: Path) -> dict[str, Any]:
     try:
-        data: dict[str, Any] = json.loads((run / "verdict.json").read_text(encoding="utf-8"))
+        data: dict[str, Any] = json.loads((run / VERDICT_FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise LabError(f"the verification left no verdict in {run}: {error}") from error
     return data

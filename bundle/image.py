@@ -8,13 +8,12 @@ from pathlib import Path
 from boot.topology import load_topology
 from bundle import manifest as manifests
 from bundle.boot_script import boot_script
-from bundle.check import SCENARIO, TOPOLOGY
 from bundle.inputs import gather, linked_into_tool
 from bundle.manifest import Manifest, Output
+from bundle.names import BILL, BOOT, READ_ME, SCENARIO, TOPOLOGY
 from bundle.own import own_names
 from bundle.parts import Parts
 from bundle.read_me import read_me
-from bundle.sbom import NAME as SBOM
 from bundle.sbom import sbom, validate
 from bundle.sums import NAME as SUMS
 from bundle.sums import write_sums
@@ -25,8 +24,6 @@ from kernel.selection import Selection
 from rootfs.task import contents
 from settings.paths import TOOL_FILE, VMLINUX
 
-BOOT = "boot.sh"
-READ_ME = "README"
 PROGRAMS = (TOOL_FILE, BOOT)  # files that are executable
 
 
@@ -52,7 +49,7 @@ def write_image(selection: Selection) -> Path:
         (folder / BOOT).write_text(boot_script(topology, begun.cpu), encoding="utf-8")
         text = sbom(_sbom_parts(selection, begun, outputs(folder)))
         validate(text)
-        (folder / SBOM).write_text(text, encoding="utf-8")
+        (folder / BILL).write_text(text, encoding="utf-8")
         (folder / READ_ME).write_text(read_me(begun), encoding="utf-8")
         manifest = replace(begun, outputs=tuple(outputs(folder)))
         (folder / manifests.NAME).write_text(manifests.as_text(manifest), encoding="utf-8")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from boot.topology import Topology
 from bundle.manifest import FileInput, KernelInput, LabInput, Manifest, ToolInput
+from bundle.names import FRAGMENTS
 from bundle.own import OURS, PACKED, source_name
 from host.digest import sha256_of_files, sha256_of_tree
 from host.files import sha256_file
@@ -95,7 +96,7 @@ def lab_input(project: Path) -> LabInput:
 def fragment_inputs(fragments: tuple[Path, ...]) -> Iterator[FileInput]:
     """Return the fragments under their names in the image: those tell their order."""
     for number, path in enumerate(fragments):
-        yield FileInput(f"fragments/{number}-{plain(path.name)}", sha256_file(path))
+        yield FileInput(f"{FRAGMENTS}{number}-{plain(path.name)}", sha256_file(path))
 
 
 def source_inputs(

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from fnmatch import fnmatchcase
 
 from bundle.manifest import FileInput, KernelInput, LabInput, Manifest, ToolInput
+from bundle.names import BILL, BOOT, FRAGMENTS, READ_ME, SCENARIO, TOPOLOGY
 from settings.paths import BZIMAGE, DOT_CONFIG, INITRAMFS, SYSTEM_MAP, TOOL_FILE, VMLINUX
 
 
@@ -47,7 +48,7 @@ NO_KBUILD = ("!tools.bc.*", "!tools.bison.*", "!tools.flex.*", "!tools.objcopy.*
 LINUX = ("kernel.sha256", "kernel.version", "kernel.release", "fragments.*.sha256", *MAKING)
 KERNEL = (*LINUX, *COMPILERS, *NO_LIBRARIES)
 # It tells about everything, and has the sums of what was there before it.
-SBOM = Origin(("*",), ("*", "!sbom.cdx.json", "!README"))
+SBOM = Origin(("*",), ("*", f"!{BILL}", f"!{READ_ME}"))
 
 ORIGINS = {
     BZIMAGE: Origin((*KERNEL, "tools.lz4.*")),
@@ -70,13 +71,13 @@ ORIGINS = {
         ),
         (ANY_MODULE, TOOL_FILE),
     ),
-    "boot.sh": Origin((RECIPE, "topology.*", "cpu")),
-    "topology.toml": Origin(("topology.sha256",)),
-    "scenario.toml": Origin(("scenario.sha256",)),
-    "README": Origin(("*",)),
-    "sbom.cdx.json": SBOM,
+    BOOT: Origin((RECIPE, "topology.*", "cpu")),
+    TOPOLOGY: Origin(("topology.sha256",)),
+    SCENARIO: Origin(("scenario.sha256",)),
+    READ_ME: Origin(("*",)),
+    BILL: SBOM,
 }
-FRAGMENT = re.compile(r"fragments/([0-9]+)-.*")
+FRAGMENT = re.compile(FRAGMENTS + r"([0-9]+)-.*")
 UNKNOWN = Origin(())
 
 

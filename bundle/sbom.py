@@ -17,10 +17,10 @@ from cyclonedx.output.json import JsonV1Dot6
 
 from bundle import licences
 from bundle.components import SbomError, component, spdx
+from bundle.names import BILL
 from bundle.parts import IMAGE, LAB, Parts, graph_of, lab_version
 from kernel.environment import SOURCE_DATE_EPOCH
 
-NAME = "sbom.cdx.json"
 HEAD = ("$schema", "bomFormat", "specVersion", "serialNumber", "version", "metadata")
 # Serial numbers are derived from what an SBOM says, in a name space of their own.
 SERIALS = uuid.uuid5(uuid.NAMESPACE_URL, f"pkg:generic/{IMAGE}")
@@ -51,9 +51,9 @@ def validate(text: str) -> None:
     try:
         found = JsonStrictValidator(SchemaVersion.V1_6).validate_str(text)
     except ValueError as error:
-        raise SbomError(f"{NAME}: not JSON: {error}") from error
+        raise SbomError(f"{BILL}: not JSON: {error}") from error
     if found is not None:
-        raise SbomError(f"{NAME}: {found.data.json_path}: {found.data.message}")
+        raise SbomError(f"{BILL}: {found.data.json_path}: {found.data.message}")
 
 
 def _as_text(bom: Bom) -> str:

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bundle.archive import SUFFIX, unpacked
-from bundle.check import EVIDENCE, IMAGE, open_bundle
+from bundle.check import open_bundle
+from bundle.names import EVIDENCE, IMAGE
 from bundle.records import (
     TEST_STEPS,
     Check,
@@ -30,7 +31,7 @@ from host.errors import LabError
 from host.files import sha256_file, unfinished
 from host.markdown import code_block, plain, table
 from host.progress import mebibytes
-from settings.paths import TESTS, Workspace
+from settings.paths import TESTS, VERDICT_FILE, Workspace
 
 TAIL = 25  # lines of the last log of a build that was not finished
 LISTED = 30  # rows of a table of failed checks or tests; all of them are in the files
@@ -66,7 +67,7 @@ class Place:
         """Return all verdicts: those of builds, then those of bundles."""
         of_bundles = (
             path
-            for path in self.dist.rglob("verdict.json")
+            for path in self.dist.rglob(VERDICT_FILE)
             if self.kept not in path.parents and not unfinished(path)
         )
         return [*sorted(self.build.glob("*/verify/*/verdict.json")), *sorted(of_bundles)]
@@ -158,7 +159,7 @@ def verdicts(place: Place) -> Section:
         except Damaged as error:
             section.damaged(error, place)
     for folder in sorted(path for path in place.build.glob("*/verify/*") if path.is_dir()):
-        if not (folder / "verdict.json").exists():
+        if not (folder / VERDICT_FILE).exists():
             name = plain(folder.name)
             section.rows.append([name, "**no verdict**", *["-"] * 4, place.name(folder)])
             section.failed.append(f"{name}: no verdict")

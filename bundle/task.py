@@ -10,12 +10,13 @@ from bundle.archive import SUFFIX, pack, unpacked
 from bundle.check import Bundle, open_bundle, open_image
 from bundle.evidence import drop_evidence, write_evidence
 from bundle.image import write_image
+from bundle.names import EVIDENCE, IMAGE
 from bundle.read_me import kernel_line
 from host.files import replacing
 from host.progress import mebibytes
 from host.tools import require_programs
 from kernel.selection import Selection
-from settings.paths import DIST, accel_cache
+from settings.paths import DIST, VERDICT_FILE, accel_cache
 from verify.run import Inputs
 from verify.task import judge
 
@@ -40,8 +41,8 @@ def bundle(selection: Selection) -> None:
     archive = target.with_name(f"{target.name}{SUFFIX}")
     judge(_inputs(selection, open_image(built), run), kept=run)
     with replacing(target) as folder:
-        shutil.copytree(built, folder / check.IMAGE)
-        write_evidence(run, folder / check.EVIDENCE, selection.given)
+        shutil.copytree(built, folder / IMAGE)
+        write_evidence(run, folder / EVIDENCE, selection.given)
         open_bundle(folder)
         # Whatever ends this between the two: no older archive may lie beside the new folder.
         archive.unlink(missing_ok=True)
@@ -72,7 +73,7 @@ def verify(selection: Selection) -> None:
             own = check.held(opened, Path(scratch) / "held")
             judge(_inputs(selection, own, run), kept=evidence)
         finally:
-            if (run / "verdict.json").exists():
+            if (run / VERDICT_FILE).exists():
                 write_evidence(run, evidence, selection.given)
 
 

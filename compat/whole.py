@@ -18,7 +18,7 @@ from kernel.registry import AptKernel, Kernel, UrlKernel
 from kernel.selection import Selection, select
 from kernel.source import SourceRecord, read_record
 from kernel.task import kbuild
-from settings.paths import PROJECT, downloads_dir, invoked_from
+from settings.paths import PROJECT, VERDICT_FILE, downloads_dir, invoked_from
 
 STAGE = re.compile(r"^== (\S+)", re.M)
 ERROR = re.compile(r"^error: (.*)$", re.M)
@@ -69,7 +69,7 @@ def attempt(kernel: str, given: Mapping[str, str], module: Path, folder: Path) -
         return Row(subject, Answer.UNTRIED, Answer.NO, f"{stage}: {failure}", str(log))
     row = _compiled(selection, subject, module, folder)
     if not failure:
-        checks = passed_checks(selection.run_dir("verify") / "verdict.json", record.version, begun)
+        checks = passed_checks(selection.run_dir("verify") / VERDICT_FILE, record.version, begun)
         return Row(subject, row.compiles, Answer.YES, row.why or checks, row.log)
     if row.bad and stage == "module":
         return row

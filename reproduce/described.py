@@ -11,8 +11,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from boot.topology import load_topology
-from bundle.check import SCENARIO, TOPOLOGY
 from bundle.manifest import FileInput, KernelInput, Manifest, ManifestError
+from bundle.names import SCENARIO, TOPOLOGY
 from bundle.own import has_clients, own_names
 from host.errors import SettingError
 from host.files import sha256_file, write_text

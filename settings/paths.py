@@ -16,6 +16,7 @@ AUTO_KERNEL = BUILD / "auto-kernel.json"  # what kernel=auto was decided to be
 # What the kernel's build, the lab's own and packing make; an image has these files by these names.
 BZIMAGE, VMLINUX, SYSTEM_MAP, DOT_CONFIG = "bzImage", "vmlinux", "System.map", ".config"
 MODULE_FILE, TOOL_FILE, INITRAMFS = "p2pmem_pci.ko", "p2pmem-test", "initramfs.cpio.lz4"
+VERDICT_FILE = "verdict.json"  # of a verification, in its folder and as evidence
 DOWNLOADS_VARIABLE = "P2PLAB_DOWNLOADS"
 OTHER_DOWNLOADS = f"choose another download directory with the variable {DOWNLOADS_VARIABLE}"
 

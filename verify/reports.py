@@ -12,6 +12,7 @@ from xml.etree import ElementTree
 from boot.outcome import Outcome
 from host.files import replacing, write_text
 from host.terminal import harmless, printable, printable_lines
+from settings.paths import VERDICT_FILE
 from verify.record import CopyRecord, Expected
 from verify.runner import Result, Status
 from verify.verdict import Verdict, as_data
@@ -79,7 +80,7 @@ def _kind(record: CopyRecord) -> str:
 
 def write_reports(verdict: Verdict, folder: Path) -> None:
     """Write ``verdict.json`` and ``junit.xml``."""
-    write_text(folder / "verdict.json", json.dumps(as_data(verdict), indent=2) + "\n")
+    write_text(folder / VERDICT_FILE, json.dumps(as_data(verdict), indent=2) + "\n")
     tree = ElementTree.ElementTree(_suite(verdict))
     ElementTree.indent(tree)
     with replacing(folder / "junit.xml") as temporary:

@@ -10,8 +10,8 @@ import pytest
 
 from host.errors import MissingToolError
 from rootfs.clients import client_programs
+from tests.unit.copy_traces import RAM, REFUSAL, moves
 from tests.unit.fake_session import CMB, ONE, SIZE, TWO, FakeGuest, session_on, sparse_images
-from tests.unit.test_copy_check import RAM, REFUSAL, moves
 from verify.check import CheckFailed
 from verify.clients import FioRun, fio, fio_runs, lspci_tree, nvme_list, nvme_registers
 from verify.plan import guest_checks

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from boot.qmp import Bar
+from tests.unit.copy_traces import CARD, CARD_BDF, RAM, moves
 from tests.unit.fake_session import ONE, TWO, FakeGuest, session_on, sparse_images
-from tests.unit.test_copy_check import CARD, CARD_BDF, RAM, moves
 from verify.check import CheckFailed
 from verify.clients import FioRun, fio, nvme_registers
 from verify.own_tool import check_own_copy

@@ -9,6 +9,15 @@ from pathlib import Path
 import pytest
 
 from boot.qmp import Bar
+from tests.unit.copy_traces import (
+    CARD,
+    CARD_BDF,
+    RAM,
+    REFUSAL,
+    moves,
+    swapped,
+    through_card,
+)
 from tests.unit.fake_session import (
     CMB,
     ONE,
@@ -17,15 +26,6 @@ from tests.unit.fake_session import (
     counts_requests,
     session_on,
     sparse_images,
-)
-from tests.unit.test_copy_check import (
-    CARD,
-    CARD_BDF,
-    RAM,
-    REFUSAL,
-    moves,
-    swapped,
-    through_card,
 )
 from verify.check import CheckFailed
 from verify.own_tool import all_compared, check_own_copy, for_own_tool, tool_command
