@@ -375,14 +375,17 @@ def task_test() -> Iterator[Task]:
 def on_debug_kernel(python: list[str]) -> list[str]:
     """Return the doit command that soaks the same kernel with the debug fragment, shortly.
 
-    The plain kernel has had every case by then; these are where its instruments see most.
+    The plain kernel has had every case by then; these are where its instruments see most: of the
+    events, those that begin with d, s or c (one of each kind, and no reset of the function, which
+    takes a second guest).
     """
     given = SELECTED.given
     kept = ("kernel", "accel", "jobs", "module", "tool")
     words = [f"{name}={given[name]}" for name in kept if name in given]
     own = [word for word in given.get("config", "").split(",") if word]
     config = ",".join(dict.fromkeys([*own, "debug"]))
-    cases = "cases=mapping x *,DMA in flight x *,fork*,exhaustion,dma-unmapped,race*,fuzz*"
+    events = ",".join(f"{holder} x [dsc]*" for holder in ("mapping", "DMA in flight"))
+    cases = f"cases={events},fork*,exhaustion,dma-unmapped,race*,fuzz*"
     return [*python, "doit", *words, f"config={config}", cases, "minutes=1", "soak"]
 
 
