@@ -149,7 +149,7 @@ def _clock() -> Variation:
     library, lacking = "", _missing("faketime")
     if not lacking:
         try:
-            library = output_of(["faketime", "-f", "+0", "printenv", "LD_PRELOAD"]).strip()
+            library = _faketime_library()
         except ProgramFailed as error:
             lacking = error.message
     shifted = _setting(
@@ -163,6 +163,21 @@ def _clock() -> Variation:
     return Variation(
         "time", ("now", f"{SHIFT} days later"), (_same, shifted), ("date", "+%F"), lacking
     )
+
+
+def _faketime_library(attempts: int = 3) -> str:
+    """Return what faketime preloads.
+
+    It makes a semaphore that is named after its process, and so does each program under its
+    library, which leaves that behind when it is killed or becomes another program. Who meets such
+    a name gives up; the next process has another one.
+    """
+    try:
+        return output_of(["faketime", "-f", "+0", "printenv", "LD_PRELOAD"]).strip()
+    except ProgramFailed as error:
+        if attempts > 1 and "sem_open" in error.message:
+            return _faketime_library(attempts - 1)
+        raise
 
 
 def _locale(folder: Path) -> Variation:

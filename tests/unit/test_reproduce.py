@@ -199,6 +199,25 @@ def test_variation_that_is_refused_tells_why(
     assert "C.UTF-8" in table(tried), "another encoding is what is left of the locale"
 
 
+def test_a_semaphore_of_a_dead_process_does_not_stop_the_clocks_variation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    (programs / "faketime").write_text(
+        '#!/bin/sh\nPATH=/usr/bin:/bin\n[ -e "$0.met" ] && exec faketime "$@"\n'
+        '>"$0.met"\necho faketime: sem_open: File exists >&2\nexit 1\n'
+    )
+    (programs / "faketime").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}:/usr/bin:/bin")
+
+    _pair, tried = surroundings_of(tmp_path / "scratch", 1)
+
+    assert (programs / "faketime.met").exists()
+    (clock,) = (item for item in tried if item.variation.name == "time")
+    assert not clock.reason
+
+
 def test_variation_that_has_no_effect_is_not_called_applied(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
