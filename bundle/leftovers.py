@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from host.files import replacing
-from settings.paths import TESTS
+from settings.paths import TESTS, VERDICT_FILE
 
 # Of a double build, or of one from a manifest.
 REPRODUCTION = ("result.json", "*.log", "diffoscope.*", "image-*/SHA256SUMS")
@@ -14,7 +14,7 @@ REPRODUCTION = ("result.json", "*.log", "diffoscope.*", "image-*/SHA256SUMS")
 KEPT = (
     "*/source.json",
     "*/logs/*.log",
-    "*/verify/*/verdict.json",
+    f"*/verify/*/{VERDICT_FILE}",
     "*/verify/*/junit.xml",
     # Once more in the folder of the boot that probed KVM.
     "*/verify/**/console.log",

@@ -70,7 +70,7 @@ class Place:
             for path in self.dist.rglob(VERDICT_FILE)
             if self.kept not in path.parents and not unfinished(path)
         )
-        return [*sorted(self.build.glob("*/verify/*/verdict.json")), *sorted(of_bundles)]
+        return [*sorted(self.build.glob(f"*/verify/*/{VERDICT_FILE}")), *sorted(of_bundles)]
 
 
 @dataclass

@@ -7,6 +7,8 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from bundle import manifest, sums
+from bundle.names import BILL
 from host.tools import missing_tool
 from reproduce import cpio, sections
 from settings.paths import (
@@ -31,7 +33,7 @@ ORDER = (
     INITRAMFS,
 )
 # Sums and descriptions of all the others.
-LAST = ("sbom.cdx.json", "manifest.json", "SHA256SUMS")
+LAST = (BILL, manifest.NAME, sums.NAME)
 FILE, FOLDER = "a file", "a folder"
 KINDS = {stat.S_IFREG: FILE, stat.S_IFDIR: FOLDER, stat.S_IFLNK: "a symbolic link"}
 ELF_MAGIC = b"\x7fELF"
